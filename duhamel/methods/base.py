@@ -1,0 +1,37 @@
+"""What a one-step method is: a pattern, and a function that gives its coefficients."""
+
+from abc import abstractmethod
+from typing import Any
+
+import equinox as eqx
+
+from duhamel.core.linear import Linear
+from duhamel.rows.pattern import Pattern
+
+
+class Method(eqx.Module):
+    """A one-step method for dx/dt = L(t) x + N(t, x).
+
+    Slots of its pattern: "x", and "F" when the last call of a step is the first of the next one (`fsal`).
+    The adaptive loop reads the row "error" (the embedded error estimate, dimension of x) if `error_order` is not None.
+    Lanes: t and h may be arrays of shape (lanes,) and x of shape (..., lanes); coefficients then broadcast over
+    the last axis.
+    """
+
+    order: eqx.AbstractVar[int]
+    error_order: eqx.AbstractVar[int | None]  # the error row is O(h^(error_order + 1)); None: no estimate
+    fsal: eqx.AbstractVar[bool]
+    exponential: eqx.AbstractVar[bool]  # True: rows call N and coefficients carry L; False: rows call L x + N
+    pattern: eqx.AbstractVar[Pattern]
+
+    @abstractmethod
+    def coef(self, L: Linear, t: Any, h: Any) -> list[Any]:
+        """Coefficients of the step from t to t + h, in the order in which the rows read."""
+
+    @abstractmethod
+    def tau(self, t: Any, h: Any) -> list[Any]:
+        """Model times of the calls of the step, in order."""
+
+    @abstractmethod
+    def interpolant(self, L: Linear, t: Any, h: Any, theta: Any) -> tuple[list[Any], tuple[str, ...]]:
+        """Dense output: coefficients and the names they multiply, so that combine(...) = x(t + theta h), 0 <= theta <= 1."""

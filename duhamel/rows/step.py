@@ -1,0 +1,49 @@
+"""The only arithmetic of every explicit method: sums of named arrays, and model calls on them.
+
+The fixed-grid scan, the adaptive loop, the PyTorch executor and `Plan.canonical` all call `step`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from .pattern import Pattern
+
+
+def combine(coef: Sequence[Any], values: Sequence[Any]) -> Any:
+    """sum_i coef_i * values_i, left to right. Works on NumPy, JAX and PyTorch arrays.
+
+    A coefficient is anything that multiplies a value from the left: a number, an array of one number
+    per element or mode, or an operator (`core.linear.Matrix`).
+    """
+    total = coef[0] * values[0]
+    for c, v in zip(coef[1:], values[1:], strict=True):
+        total = total + c * v
+    return total
+
+
+def step(
+    pattern: Pattern,
+    coef: Iterable[Any],
+    tau: Iterable[Any],
+    env: Mapping[str, Any],
+    models: Sequence[Callable],
+    combine: Callable[[Sequence[Any], Sequence[Any]], Any] = combine,
+) -> dict[str, Any]:
+    """Build every row of one step.
+
+    coef  one coefficient for each name a row reads, in order
+    tau   one model time for each row that calls a model, in order
+    env   slots, draws and constants by name
+    Returns env with everything the step built. The next slots are {slot: env[source] for slot, source in pattern.keep}.
+    """
+    env, c, t = dict(env), iter(coef), iter(tau)
+    for row in pattern.rows:
+        z = env[row.out] = combine([next(c) for _ in row.reads], [env[name] for name in row.reads])
+        if row.call is not None:
+            env[row.call] = models[row.model](next(t), z, *(env[name] for name in row.args))
+    return env
+
+
+def kept(pattern: Pattern, env: Mapping[str, Any]) -> dict[str, Any]:
+    """The slots with which the next step begins."""
+    return {slot: env[source] for slot, source in pattern.keep}
