@@ -1,0 +1,58 @@
+"""duhamel: differential equations, solved and learned.
+
+Names are loaded when they are first used (PEP 562), so that `import duhamel` costs nothing and
+`import duhamel.torch` never imports JAX.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "core.problem": ("ODE", "Problem", "Semilinear"),
+    "core.linear": ("Dense", "Diagonal", "Linear", "Scalar", "Zero"),
+    "core.status": ("Status",),
+    "methods.base": ("Method",),
+    "methods.explicit": (
+        "Bosh3",
+        "Dopri5",
+        "Dopri8",
+        "Euler",
+        "ExplicitRK",
+        "Heun",
+        "Midpoint",
+        "RK4",
+        "Ralston",
+        "Tsit5",
+        "Verner6",
+        "Verner7",
+        "Verner8",
+        "Verner9",
+    ),
+    "methods.exponential": ("ETD1", "ETDRK2", "ETDRK3", "ETDRK4", "ExponentialRK", "HochbruckOstermann", "Krogstad"),
+    "rows.pattern": ("Pattern", "Row"),
+    "rows.plan": ("Plan", "Segment"),
+    "solve.adjoint": ("Forward", "Tape"),
+    "solve.control": ("Fixed", "PID"),
+    "solve.ensemble": ("ensemble",),
+    "solve.save": ("Save",),
+    "solve.solution": ("Solution", "SolveError", "Stats"),
+    "solve.solve": ("solve",),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+_SUBPACKAGES = ("core", "diffusion", "methods", "nde", "nn", "papers", "pde", "rows", "solve", "testing", "torch", "train")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULE_OF:
+        value = getattr(import_module(f"duhamel.{_MODULE_OF[name]}"), name)
+        globals()[name] = value
+        return value
+    if name in _SUBPACKAGES:
+        return import_module(f"duhamel.{name}")
+    raise AttributeError(f"module 'duhamel' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULE_OF, *_SUBPACKAGES])

@@ -1,12 +1,20 @@
 """What a one-step method is: a pattern, and a function that gives its coefficients."""
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 
 from duhamel.core.linear import Linear
 from duhamel.rows.pattern import Pattern
+
+
+class DenseRows(NamedTuple):
+    """Rows that only dense output needs: run with `rows.step` on what the step built."""
+
+    pattern: Pattern
+    coef: list[Any]
+    tau: list[Any]
 
 
 class Method(eqx.Module):
@@ -20,6 +28,7 @@ class Method(eqx.Module):
 
     order: eqx.AbstractVar[int]
     error_order: eqx.AbstractVar[int | None]  # the error row is O(h^(error_order + 1)); None: no estimate
+    dense_order: eqx.AbstractVar[int]  # global order of the dense output
     fsal: eqx.AbstractVar[bool]
     exponential: eqx.AbstractVar[bool]  # True: rows call N and coefficients carry L; False: rows call L x + N
     pattern: eqx.AbstractVar[Pattern]
@@ -33,5 +42,12 @@ class Method(eqx.Module):
         """Model times of the calls of the step, in order."""
 
     @abstractmethod
+    def dense_rows(self, L: Linear, t: Any, h: Any) -> DenseRows | None:
+        """Rows to run after the step before `interpolant` may be used; None if the step built all it needs."""
+
+    @abstractmethod
     def interpolant(self, L: Linear, t: Any, h: Any, theta: Any) -> tuple[list[Any], tuple[str, ...]]:
-        """Dense output: coefficients and the names they multiply, so that combine(...) = x(t + theta h), 0 <= theta <= 1."""
+        """Dense output: coefficients and the names they multiply; combine(...) = x(t + theta h), 0 <= theta <= 1.
+
+        "x" names the state at the beginning of the step, "x1" the one at its end.
+        """
