@@ -1,0 +1,50 @@
+# Two commands: `make demo` and `make test`. Both install what they need into .venv and are safe to repeat.
+PYTHON ?= python3
+EXTRAS ?= data,dev
+VENV   := .venv
+BIN    := $(VENV)/bin
+comma  := ,
+installed := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
+
+.PHONY: demo test slow lint format bench clean-runs help
+
+help:
+	@echo "make demo    the main jobs on real input, in under 6 minutes; ends with an HTML report in runs/demo/"
+	@echo "make test    the test suite"
+	@echo "make slow    the tests marked slow"
+	@echo "make lint    ruff, pyright and the layer contract"
+	@echo "make format  ruff format and its safe fixes"
+	@echo "make bench   against diffrax (compile times and the Lorenz ensemble); about 10 minutes"
+
+demo: $(VENV)/.installed-data
+	$(BIN)/duhamel demo
+
+test: $(installed)
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+slow: $(installed)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(installed)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+format: $(installed)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-data-bench
+	$(BIN)/duhamel bench ensemble
+	$(BIN)/duhamel bench compile
+
+# The stamp is written last, so an installation that was interrupted is taken up again.
+$(VENV)/.installed-%: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "duhamel needs Python 3.11 or newer; name one: make PYTHON=python3.11 ..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(BIN)/python -m ensurepip
+	@echo "Installing duhamel[$(subst -,$(comma),$*)] into $(VENV) (a few minutes the first time) ..."
+	@$(BIN)/python -m pip install --disable-pip-version-check -e ".[$(subst -,$(comma),$*)]"
+	@touch $@
