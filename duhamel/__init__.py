@@ -33,15 +33,15 @@ _HOME = {
     "methods.exponential": ("ETD1", "ETDRK2", "ETDRK3", "ETDRK4", "ExponentialRK", "HochbruckOstermann", "Krogstad"),
     "rows.pattern": ("Pattern", "Row"),
     "rows.plan": ("Plan", "Segment"),
-    "solve.adjoint": ("Forward", "Tape"),
-    "solve.control": ("Fixed", "PID"),
-    "solve.ensemble": ("ensemble",),
-    "solve.save": ("Save",),
-    "solve.solution": ("Solution", "SolveError", "Stats"),
-    "solve.solve": ("solve",),
+    "solver.adjoint": ("Forward", "Tape"),
+    "solver.control": ("Fixed", "PID"),
+    "solver.ensemble": ("ensemble",),
+    "solver.save": ("Save",),
+    "solver.solution": ("Solution", "SolveError", "Stats"),
+    "solver.solve": ("solve",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-_SUBPACKAGES = ("core", "diffusion", "methods", "nde", "nn", "papers", "pde", "rows", "solve", "testing", "torch", "train")
+_SUBPACKAGES = ("core", "diffusion", "methods", "nde", "nn", "papers", "pde", "rows", "solver", "testing", "torch", "train")
 
 
 def __getattr__(name: str) -> Any:

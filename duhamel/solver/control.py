@@ -1,0 +1,90 @@
+"""How long a step is: a fixed grid, or a PID controller on the embedded error estimate."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, PyTree
+
+
+class Fixed(eqx.Module):
+    """`steps` equal steps from t0 to t1, or the steps of an increasing (decreasing) grid of times.
+
+    An exponential method computes its coefficients once for equal steps, in float64 on the host.
+    """
+
+    steps: int | None = eqx.field(static=True, default=None)
+    grid: Any = None
+
+    def __init__(self, steps: int | None = None, *, grid: Any = None):
+        if (steps is None) == (grid is None):
+            raise ValueError("Fixed takes either a number of steps or grid=times, and got both or neither.")
+        if steps is not None and (not isinstance(steps, int | np.integer) or steps < 1):
+            raise ValueError(f"Fixed(steps) needs a whole number of at least 1, got {steps!r}.")
+        self.steps = None if steps is None else int(steps)
+        self.grid = grid
+
+
+class PID(eqx.Module):
+    """Steps chosen so that the local error estimate stays below `atol + rtol |x|` in the root mean square.
+
+        E = rms(error / (atol + rtol max(|x|, |x1|))),   accepted if E <= 1
+        h_next = h * clip(safety * E_n^-a * E_{n-1}^b * E_{n-2}^-c),   k = error_order + 1,
+        a = (i + p + d)/k,  b = (p + 2d)/k,  c = d/k
+
+    rtol, atol  relative and absolute tolerance; 1e-3 draws a picture, 1e-6 is the default, 1e-9 wants float64
+    p, i, d     gains; (0, 1, 0) is the classical controller; (0.4, 0.3, 0) is smoother where stability limits the step
+    Every lane of an ensemble has its own E and its own step.
+
+    Source: Soederlind, ACM TOMS 29 (2003) 1-26; Hairer, Norsett, Wanner, Solving ODEs I, II.4.
+    """
+
+    rtol: Any = 1e-6
+    atol: Any = 1e-9
+    p: float = eqx.field(static=True, default=0.0)
+    i: float = eqx.field(static=True, default=1.0)
+    d: float = eqx.field(static=True, default=0.0)
+    safety: float = eqx.field(static=True, default=0.9)
+    shrink: float = eqx.field(static=True, default=0.2)
+    grow: float = eqx.field(static=True, default=10.0)
+
+
+def squared_norm(x: PyTree, scale: PyTree, lanes: int) -> Float[Array, "..."]:
+    """Mean over the state of |x / scale|^2, one number per lane (`lanes` = 1: the last axis holds the lanes)."""
+    total, count = jnp.zeros(()), 0
+    for value, s in zip(jax.tree.leaves(x), jax.tree.leaves(scale), strict=True):
+        ratio = value / s
+        square = ratio.real**2 + ratio.imag**2 if jnp.iscomplexobj(ratio) else ratio * ratio
+        axes = tuple(range(square.ndim - lanes))
+        total = total + jnp.sum(square, axis=axes)
+        count += int(np.prod([square.shape[a] for a in axes]))
+    return total / max(count, 1)
+
+
+def error_scale(control: PID, x: PyTree, x1: PyTree) -> PyTree:
+    return jax.tree.map(lambda a, b: control.atol + control.rtol * jnp.maximum(jnp.abs(a), jnp.abs(b)), x, x1)
+
+
+def growth(
+    control: PID,
+    k: int,
+    square: Float[Array, "..."],
+    before: tuple[Float[Array, "..."], ...],
+    accepted: Bool[Array, "..."],
+    rejected_before: Bool[Array, "..."],
+) -> Float[Array, "..."]:
+    """Factor by which the next step is longer. Works on E^2, so that no root is taken: E^-a = exp(-a/2 log E^2).
+
+    After a rejection the step does not grow.
+    """
+    p, i, d = control.p, control.i, control.d
+    gains = (-(i + p + d) / k, (p + 2 * d) / k, -d / k)
+    tiny = jnp.finfo(square.dtype).tiny
+    exponent = sum(
+        0.5 * gain * jnp.log(jnp.maximum(e, tiny)) for gain, e in zip(gains, (square, *before), strict=False) if gain
+    )
+    factor = jnp.clip(control.safety * jnp.exp(exponent), control.shrink, control.grow)
+    factor = jnp.where(rejected_before, jnp.minimum(factor, 1.0), factor)
+    return jnp.where(accepted, factor, jnp.where(jnp.isfinite(square), jnp.minimum(factor, control.safety), control.shrink))
