@@ -1,0 +1,1 @@
+"""What a run leaves behind: records, figures, and one self-contained page. Imports nothing of ours."""

@@ -1,0 +1,118 @@
+"""The folder of a run: what was asked, what was measured, and the page that shows it."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .record import plain, write_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DEFAULT_ROOT = Path("runs")
+
+
+class Run:
+    """runs/NAME/ with config.json, metrics.jsonl, checkpoints/, figures/ and, in the end, index.html.
+
+    Make one with `Run.create`, which never reuses a folder, or with `Run.resume`, which goes on with an
+    interrupted run of the same name and configuration.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    @classmethod
+    def create(cls, name: str, config: Mapping[str, Any], root: str | Path = DEFAULT_ROOT) -> "Run":
+        """A new folder root/NAME; root/NAME-2 and so on if that exists already. Nothing is overwritten."""
+        _check_name(name)
+        root = Path(root)
+        for attempt in range(1, 10_000):
+            folder = root / (name if attempt == 1 else f"{name}-{attempt}")
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise _unwritable(folder, error) from error
+            run = cls(folder)
+            run.write_json("config.json", config)
+            return run
+        raise OSError(f"{root} holds 9999 runs named {name}; delete some or choose another name.")
+
+    @classmethod
+    def resume(cls, name: str, config: Mapping[str, Any], root: str | Path = DEFAULT_ROOT) -> "Run":
+        """Go on with the newest unfinished root/NAME (-2, -3, ...) that was asked the same; else a new folder."""
+        _check_name(name)
+        for folder in reversed(_attempts(Path(root), name)):
+            run = cls(folder)
+            if run.config == plain(config) and not run.finished:
+                return run
+        return cls.create(name, config, root)
+
+    @property
+    def config(self) -> Any:
+        """What config.json holds; None when there is none, or it cannot be read."""
+        return self.read_json("config.json")
+
+    @property
+    def finished(self) -> bool:
+        return (self.folder / "index.html").exists()
+
+    def subfolder(self, name: str) -> Path:
+        folder = self.folder / name
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+        return folder
+
+    def log(self, **metrics: Any) -> None:
+        """Append one line to metrics.jsonl."""
+        line = json.dumps(plain({"time": round(time.time(), 3), **metrics}), allow_nan=False, ensure_ascii=False)
+        try:
+            with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            raise _unwritable(self.folder / "metrics.jsonl", error) from error
+
+    def figure(self, name: str, figure: "Figure") -> str:
+        """Save a matplotlib figure as figures/NAME.svg, close it, and return that path, relative to the run."""
+        from .figure import save_svg
+
+        path = self.subfolder("figures") / f"{name}.svg"
+        save_svg(figure, path)
+        return str(path.relative_to(self.folder))
+
+    def write_json(self, name: str, value: Any) -> None:
+        write_text(self.folder / name, json.dumps(plain(value), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+    def read_json(self, name: str) -> Any:
+        """What root/NAME/name holds; None when it is missing or not JSON."""
+        try:
+            return json.loads((self.folder / name).read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return None
+
+
+def _attempts(root: Path, name: str) -> list[Path]:
+    """root/NAME, root/NAME-2, ... as far as they exist, oldest first."""
+    numbered = {1: root / name}
+    for folder in root.glob(f"{name}-*") if root.is_dir() else ():
+        number = folder.name.removeprefix(f"{name}-")
+        if number.isdecimal():
+            numbered[int(number)] = folder
+    return [numbered[number] for number in sorted(numbered) if numbered[number].is_dir()]
+
+
+def _check_name(name: str) -> None:
+    if not name or name != Path(name).name or name in (".", ".."):
+        raise ValueError(f"a run is named by one word, got {name!r}; use letters, digits and dashes, without slashes.")
+
+
+def _unwritable(path: Path, error: OSError) -> OSError:
+    return OSError(
+        f"cannot write to {path}: {error.strerror}; run in a folder you may write to, or name one with --runs."
+    )

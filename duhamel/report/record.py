@@ -1,0 +1,64 @@
+"""Numbers worth keeping: one record per number, and the JSON file they go to."""
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Record:
+    """One measured number.
+
+    name   what was measured
+    value  the number (or a word, for a verdict)
+    unit   its unit; empty for a pure number
+    error  how far value is from the truth, where a truth is known
+    more   further keys of the record: a bench adds ratio, peer, peer_version, machine
+    """
+
+    name: str
+    value: float | int | str | None
+    unit: str = ""
+    error: float | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"name": self.name, "value": self.value, "unit": self.unit, "error": self.error, **self.more}
+
+
+def write_json(path: str | Path, records: Iterable[Record | Mapping[str, Any]]) -> None:
+    """Write a list of records as JSON. NaN and infinities become null, as JSON knows neither."""
+    rows = [record.as_dict() if isinstance(record, Record) else dict(record) for record in records]
+    write_text(Path(path), json.dumps(plain(rows), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write the whole file or nothing: a reader, or a process killed half-way, never sees a part of it."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        os.replace(draft, path)
+    except OSError as error:
+        draft.unlink(missing_ok=True) if draft.parent.is_dir() else None
+        raise OSError(
+            f"cannot write {path}: {error.strerror}; name a file in a folder that exists and is writable."
+        ) from error
+
+
+def plain(value: Any) -> Any:
+    """Reduce NumPy and JAX scalars and arrays, paths, dataclass-like mappings and tuples to what JSON knows."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if isinstance(value, bool | int | str) or value is None:
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if hasattr(value, "tolist"):  # NumPy and JAX scalars and arrays
+        return plain(value.tolist())
+    return str(value)
