@@ -1,0 +1,309 @@
+"""Run a plan with JAX: one `lax.scan` per segment, one compiled program per shape of plan.
+
+    slots_{n+1} = keep( step(pattern, coef[n], tau[n], slots_n, draws_n, consts) )
+
+* Coefficients are arguments of the compiled program: scan inputs when they vary, closed over when they do not.
+* Every slot is an array of its own in the carry; keeping history is a shift of names, not a copy into a buffer.
+* The step is checkpointed: a gradient stores the slots at every step and rebuilds the rest.
+* A sample's noise is a function of (key, sample, step, draw): it does not depend on the batch.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .pattern import Pattern
+from .plan import Plan
+from .step import kept, step
+
+SAVES = (None, "steps", "slots")
+
+
+def run(
+    plan: Plan,
+    models: Callable | Sequence[Callable],
+    x: Any,
+    *,
+    slots: Mapping[str, Any] | None = None,
+    consts: Mapping[str, Any] | None = None,
+    key: Any = None,
+    save: str | None = None,
+    unroll: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+    checkpoint: bool = True,
+) -> Any:
+    """Run `plan` from x at plan.t[0] to plan.t[-1].
+
+    models      F(tau, x, *args), or a sequence of such. tau is a scalar of x's real dtype; F returns x's structure,
+                shapes and dtypes. Arrays inside an equinox module are arguments of the compiled program; a plain
+                function is part of it, so pass the same function again rather than a new lambda
+    x           the state, any pytree of float or complex arrays; where the plan draws noise, axis 0 counts samples
+    slots       first values of further slots; those not given are zeros like x
+    consts      arrays the pattern reads by name
+    key         one jax.random key, or one per sample. Draw d of step n of sample i is standard normal from
+                fold_in(fold_in(fold_in(key, i), n), d)
+    save        None: the final x. "steps": x at every time of plan.t, stacked along a new axis 0 (steps + 1).
+                "slots": a dict of all slots at the end
+    unroll      steps per iteration of the compiled loop; copies the model into the program as often
+    progress    progress(done, total) is called on the host about fifty times. Pass the same callable again, for
+                another one compiles again
+    checkpoint  False: a gradient stores everything a step built instead of rebuilding it (faster, more memory)
+    """
+    if save not in SAVES:
+        raise ValueError(f"save must be None, 'steps' or 'slots', got {save!r}.")
+    models = tuple(models) if isinstance(models, list | tuple) else (models,)
+    if len(models) < plan.models:
+        raise ValueError(f"plan {plan.name!r} calls {plan.models} models, got {len(models)}; pass models=(F, G, ...).")
+    x = _as_state(x)
+    first = _first_slots(plan, x, slots or {})
+    consts = _all_consts(plan, consts or {})
+    keys = _sample_keys(key, x, plan.name) if plan.draws else None
+    out = _program(
+        plan.patterns, plan.numbers, models, first, consts, keys, save, unroll, progress, checkpoint
+    )
+    if progress is not None and not _traced(out):
+        jax.block_until_ready(out)
+        jax.effects_barrier()  # the last report arrives before we return
+    return out
+
+
+@eqx.filter_jit
+def _program(
+    patterns: tuple[Pattern, ...],
+    numbers: tuple,
+    models: tuple,
+    slots: dict[str, Any],
+    consts: dict[str, Any],
+    keys: Any,
+    save: str | None,
+    unroll: int,
+    progress: Callable | None,
+    checkpoint: bool,
+) -> Any:
+    begin, saved = 0, [jax.tree.map(lambda a: a[None], slots["x"])]
+    report = None
+    if progress is not None:
+        report = _reporter(progress, sum(tau.shape[0] for _, tau in numbers))
+    for pattern, (coef, tau) in zip(patterns, numbers, strict=True):
+        last, xs = scan_segment(
+            pattern,
+            coef,
+            tau,
+            {name: slots[name] for name in pattern.slots},
+            models,
+            consts=consts,
+            keys=keys,
+            begin=begin,
+            save=save == "steps",
+            unroll=unroll,
+            checkpoint=checkpoint,
+            report=report,
+        )
+        slots = {**slots, **last}
+        saved.append(xs)
+        begin += tau.shape[0]
+    if save == "steps":
+        return jax.tree.map(lambda *a: jnp.concatenate(a), *saved)
+    return slots if save == "slots" else slots["x"]
+
+
+def scan_segment(
+    pattern: Pattern,
+    coef: Sequence[Any],
+    tau: Any,
+    slots: Mapping[str, Any],
+    models: Sequence[Callable],
+    *,
+    consts: Mapping[str, Any] | None = None,
+    keys: Any = None,
+    begin: Any = 0,
+    save: bool = False,
+    unroll: int = 1,
+    checkpoint: bool = True,
+    report: Callable | None = None,
+) -> tuple[dict[str, Any], Any]:
+    """The steps of one pattern as one `lax.scan`. Does not jit, and everything but the pattern may be traced.
+
+    coef    for each name a row reads, an array (steps, ...) or (1, ...), or a pytree of such that multiplies from the
+            left (`core.linear.Matrix`)
+    tau     (steps, calls)
+    slots   all slots of the pattern
+    keys    one key per sample, where the pattern draws
+    begin   index of the first step, which numbers the draws
+    Returns the slots at the end and, where save is true, slot "x" after every step.
+    """
+    steps = tau.shape[0]
+    slots, consts = dict(slots), dict(consts or {})
+    dtype = jnp.result_type(*jax.tree.leaves(slots))
+    coef, tau = [_cast(c, dtype) for c in coef], _cast(tau, dtype)
+    varies = [jax.tree.leaves(c)[0].shape[0] == steps for c in coef]
+    fixed = [None if v else jax.tree.map(lambda a: a[0], c) for c, v in zip(coef, varies, strict=True)]
+    models = [_checked(model, k) for k, model in enumerate(models)]
+
+    def body(slots: dict[str, Any], inputs: tuple) -> tuple[dict[str, Any], Any]:
+        moving, tau_n, n = inputs
+        c = [m if v else f for m, f, v in zip(moving, fixed, varies, strict=True)]
+        draws = {name: _draw(keys, n, d, slots["x"]) for d, name in enumerate(pattern.draws)}
+        env = step(pattern, c, tau_n, {**slots, **draws, **consts}, models, combine_trees)
+        slots = kept(pattern, env)
+        return slots, slots["x"] if save else None
+
+    if checkpoint:
+        body = jax.checkpoint(body, prevent_cse=False)  # scan already keeps XLA from undoing it
+
+    def reported(slots: dict[str, Any], inputs: tuple) -> tuple[dict[str, Any], Any]:
+        if report is not None:
+            report(inputs[-1])
+        return body(slots, inputs)
+
+    moving = [c if v else None for c, v in zip(coef, varies, strict=True)]
+    taus = [tau[:, k] for k in range(pattern.calls)]
+    index = begin + jnp.arange(steps)
+    return jax.lax.scan(reported, slots, (moving, taus, index), unroll=unroll)
+
+
+def combine_trees(coef: Sequence[Any], values: Sequence[Any]) -> Any:
+    """sum_i coef_i * values_i on pytrees, left to right; the result keeps the dtypes of the values."""
+
+    def leaf(*leaves: Any) -> Any:
+        total = _cast(coef[0], leaves[0].dtype) * leaves[0]
+        for c, v in zip(coef[1:], leaves[1:], strict=True):
+            total = total + _cast(c, v.dtype) * v
+        return total
+
+    return jax.tree.map(leaf, *values)
+
+
+def _cast(coef: Any, dtype: Any) -> Any:
+    """To the precision of dtype; a complex coefficient stays complex and a real one real."""
+    real = jnp.finfo(dtype).dtype
+
+    def leaf(a: Any) -> Any:
+        a = jnp.asarray(a)
+        return a.astype(jnp.result_type(real, jnp.complex64) if jnp.iscomplexobj(a) else real)
+
+    return jax.tree.map(leaf, coef)
+
+
+def _draw(keys: Any, n: Any, d: int, x: Any) -> Any:
+    """Draw d of step n, like x: one stream per (sample, step, draw), so that no sample depends on its batch."""
+    keys = jax.vmap(lambda k: jax.random.fold_in(jax.random.fold_in(k, n), d))(keys)
+
+    def leaf(j: int, a: Any) -> Any:
+        normal = partial(jax.random.normal, shape=a.shape[1:], dtype=a.dtype)
+        return jax.vmap(lambda k: normal(jax.random.fold_in(k, j) if j else k))(keys)
+
+    leaves, tree = jax.tree.flatten(x)
+    return jax.tree.unflatten(tree, [leaf(j, a) for j, a in enumerate(leaves)])
+
+
+def _checked(model: Callable, k: int) -> Callable:
+    """A model whose value has another structure, shape or dtype than its input fails here, in words, while tracing."""
+
+    def call(tau: Any, z: Any, *args: Any) -> Any:
+        F = model(tau, z, *args)
+        want, got = jax.tree.map(_kind, z), jax.tree.map(_kind, F)
+        if jax.tree.structure(want) != jax.tree.structure(got) or jax.tree.leaves(want) != jax.tree.leaves(got):
+            raise TypeError(
+                f"model {k} returned {got} for a state of {want}; it must return the structure, shapes and dtypes of its "
+                "state. Cast or reshape the result inside the model."
+            )
+        return F
+
+    return call
+
+
+class _Kind(str):
+    """A leaf such as float32[64,2], printed without quotes."""
+
+    __repr__ = str.__str__
+
+
+def _kind(a: Any) -> _Kind:
+    return _Kind(f"{jnp.result_type(a)}[{','.join(map(str, jnp.shape(a)))}]")
+
+
+def _reporter(progress: Callable[[int, int], None], total: int) -> Callable:
+    every = max(1, total // 50)
+
+    def tell(done: Any) -> None:
+        progress(int(done), total)
+
+    def report(n: Any) -> None:
+        done = n + 1
+        now = (done % every == 0) | (done == total)
+        jax.lax.cond(now, lambda: jax.debug.callback(tell, done), lambda: None)
+
+    return report
+
+
+def _as_state(x: Any) -> Any:
+    def leaf(a: Any) -> Any:
+        a = a if isinstance(a, jax.Array) else jnp.asarray(np.asarray(a))
+        if not jnp.issubdtype(a.dtype, jnp.inexact):
+            raise TypeError(f"x must hold float or complex numbers, got {a.dtype}; write x.astype(float).")
+        if not isinstance(a, jax.core.Tracer) and not np.all(np.isfinite(np.asarray(a))):
+            raise ValueError("x holds NaN or infinity; a plan must start from finite numbers.")
+        return a
+
+    return jax.tree.map(leaf, x)
+
+
+def _first_slots(plan: Plan, x: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    names = [name for name in plan.slots if name != "x"]
+    for name in given:
+        if name not in names:
+            raise ValueError(f"plan {plan.name!r} has no slot {name!r} to start; {_nearest(name, names)}")
+    like = jax.tree.map(_kind, x)
+    slots = {"x": x}
+    for name in names:
+        slots[name] = _as_state(given[name]) if name in given else jax.tree.map(jnp.zeros_like, x)
+        if name in given and jax.tree.map(_kind, slots[name]) != like:
+            raise ValueError(f"slot {name!r} starts as {jax.tree.map(_kind, slots[name])}, but x is {like}.")
+    return slots
+
+
+def _all_consts(plan: Plan, given: Mapping[str, Any]) -> dict[str, Any]:
+    for name in given:
+        if name not in plan.consts:
+            raise ValueError(f"plan {plan.name!r} reads no constant {name!r}; {_nearest(name, plan.consts)}")
+    for name in plan.consts:
+        if name not in given:
+            raise ValueError(f"plan {plan.name!r} reads the constant {name!r}; pass consts={{{name!r}: ...}}.")
+    return {name: jax.tree.map(jnp.asarray, value) for name, value in given.items()}
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    if not names:
+        return "it has none."
+    close = difflib.get_close_matches(name, names, 3) or names
+    return f"did you mean {' or '.join(map(repr, close))}?"
+
+
+def _sample_keys(key: Any, x: Any, name: str) -> Any:
+    """One typed key per sample."""
+    if key is None:
+        raise ValueError(f"plan {name!r} draws noise; pass key=jax.random.key(0).")
+    if not isinstance(key, jax.Array):
+        raise TypeError(f"key must come from jax.random.key, got {type(key).__name__}; write key=jax.random.key(0).")
+    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        key = jax.random.wrap_key_data(key)
+    sizes = {a.shape[0] if a.ndim else None for a in jax.tree.leaves(x)}
+    if len(sizes) != 1 or None in sizes:
+        raise ValueError(f"plan {name!r} draws noise, so axis 0 of x must count samples in every leaf; add it with x[None].")
+    (samples,) = sizes
+    if key.ndim == 0:
+        return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(samples))
+    if key.shape != (samples,):
+        raise ValueError(f"key has shape {key.shape}; pass one key, or one for each of the {samples} samples.")
+    return key
+
+
+def _traced(tree: Any) -> bool:
+    return any(isinstance(a, jax.core.Tracer) for a in jax.tree.leaves(tree))
