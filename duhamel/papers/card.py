@@ -1,56 +1,17 @@
 """A card: what a published system claims, and a check that measures it."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from duhamel.report.context import Context as Context
+from duhamel.report.measurement import Measurement as Measurement
 
 
 class Verdict(StrEnum):
     reproduced = "reproduced"
     in_part = "holds in part"
     not_reproduced = "does not reproduce"
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One number of a claim, and the interval in which the claim says it lies.
-
-    name   what was measured, such as "slope of tAB3 over 80..320 calls"
-    value  what we measured
-    low, high  the claim holds when low <= value <= high (a NaN never holds)
-    unit   empty for a pure number
-    note   one sentence on what differs from the paper, if anything does
-    """
-
-    name: str
-    value: float
-    low: float = -math.inf
-    high: float = math.inf
-    unit: str = ""
-    note: str = ""
-
-    def __post_init__(self) -> None:
-        if self.low == -math.inf and self.high == math.inf:
-            raise ValueError(f"measurement {self.name!r} cannot fail; give it low, high or both.")
-
-    @property
-    def holds(self) -> bool:
-        return self.low <= self.value <= self.high
-
-    @property
-    def expected(self) -> str:
-        """What the claim says, in words: "at least 1.9"."""
-        unit = f" {self.unit}" if self.unit else ""
-        if self.low == self.high:
-            return f"exactly {self.low:.4g}{unit}"
-        if self.high == math.inf:
-            return f"at least {self.low:.4g}{unit}"
-        if self.low == -math.inf:
-            return f"at most {self.high:.4g}{unit}"
-        return f"{self.low:.4g} to {self.high:.4g}{unit}"
 
 
 def judge(measurements: Sequence[Measurement]) -> Verdict:

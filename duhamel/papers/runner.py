@@ -23,10 +23,7 @@ class Outcome:
 
     def as_record(self) -> Record:
         held = sum(m.holds for m in self.measurements)
-        numbers = [
-            {"name": m.name, "value": m.value, "unit": m.unit, "expected": m.expected, "holds": m.holds, "note": m.note}
-            for m in self.measurements
-        ]
+        numbers = [m.as_dict() for m in self.measurements]
         more = {"id": self.id, "area": self.area, "verdict": self.verdict, "seconds": round(self.seconds, 3)}
         more |= {"measurements": numbers, "failure": self.failure or None}
         return Record(self.id, held if self.measurements else None, f"of {len(numbers)} numbers hold", None, more)

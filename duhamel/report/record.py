@@ -29,6 +29,11 @@ class Record:
     def as_dict(self) -> dict[str, Any]:
         return {"name": self.name, "value": self.value, "unit": self.unit, "error": self.error, **self.more}
 
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> "Record":
+        more = {key: value for key, value in stored.items() if key not in ("name", "value", "unit", "error")}
+        return cls(stored["name"], stored["value"], stored.get("unit", ""), stored.get("error"), more)
+
 
 def write_json(path: str | Path, records: Iterable[Record | Mapping[str, Any]]) -> None:
     """Write a list of records as JSON. NaN and infinities become null, as JSON knows neither."""
