@@ -2,18 +2,20 @@
 
 import numpy as np
 
+Number = float | int | np.number
 
-def uniform(t0: float, t1: float, n: int) -> np.ndarray:
+
+def uniform(t0: Number, t1: Number, n: int) -> np.ndarray:
     """t0 + (t1 - t0) i/n."""
     return powers(t0, t1, n, 1.0)
 
 
-def quadratic(t0: float, t1: float, n: int) -> np.ndarray:
+def quadratic(t0: Number, t1: Number, n: int) -> np.ndarray:
     """(sqrt(t0) + (sqrt(t1) - sqrt(t0)) i/n)^2: denser near 0."""
     return powers(t0, t1, n, 2.0)
 
 
-def karras(sigma_max: float, sigma_min: float, n: int, rho: float = 7.0) -> np.ndarray:
+def karras(sigma_max: Number, sigma_min: Number, n: int, rho: Number = 7.0) -> np.ndarray:
     """Noise levels from sigma_max to sigma_min, uniform in sigma^(1/rho) (EDM, arXiv 2206.00364, eq. 5).
 
     EDM counts N = n + 1 levels and then appends sigma = 0; append it yourself where a sampler ends in 0.
@@ -21,8 +23,8 @@ def karras(sigma_max: float, sigma_min: float, n: int, rho: float = 7.0) -> np.n
     return powers(sigma_max, sigma_min, n, rho)
 
 
-def powers(t0: float, t1: float, n: int, rho: float) -> np.ndarray:
-    """(t0^(1/rho) + (t1^(1/rho) - t0^(1/rho)) i/n)^rho; rho = 1 uniform, larger rho denser near 0. The ends are exact."""
+def powers(t0: Number, t1: Number, n: int, rho: Number) -> np.ndarray:
+    """(t0^(1/rho) + (t1^(1/rho) - t0^(1/rho)) i/n)^rho; rho = 1 uniform, larger rho denser near 0. Exact ends."""
     if n < 1:
         raise ValueError(f"n = {n} steps; a grid needs at least one step.")
     if not (np.isfinite(t0) and np.isfinite(t1) and t0 != t1):
@@ -42,7 +44,9 @@ def check_grid(ts: object, name: str = "ts") -> np.ndarray:
     if ts.ndim != 1 or len(ts) < 2:
         raise ValueError(f"{name} must be one row of at least two times, got shape {ts.shape}.")
     if not np.all(np.isfinite(ts)):
-        raise ValueError(f"{name}[{int(np.flatnonzero(~np.isfinite(ts))[0])}] is not finite; every time must be a number.")
+        raise ValueError(
+            f"{name}[{int(np.flatnonzero(~np.isfinite(ts))[0])}] is not finite; every time must be a number."
+        )
     steps = np.diff(ts) * np.sign(ts[-1] - ts[0])
     if not np.all(steps > 0):
         i = int(np.flatnonzero(~(steps > 0))[0])

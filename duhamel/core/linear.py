@@ -3,7 +3,7 @@
     flow(t, h) x   = Phi(t+h, t) x                 the solution of dx/dt = L x after a step h
     phi(k, t, h) v = (1/h) int_0^h Phi(t+h, t+s) (s/h)^(k-1)/(k-1)! v ds        (phi_k(h L) when L is constant)
 
-Each returns a *coefficient*: anything with `c * v`: a number, an array (one number per component or mode), or a `Matrix`.
+Each returns a *coefficient*, anything with `c * v`: a number, an array (one number per component or mode), a `Matrix`.
 If L, t and h are concrete numbers, coefficients are computed on the host in float64/complex128 and returned as NumPy
 arrays (the executor casts them). If anything is traced they are JAX arrays, differentiable in L and h.
 
@@ -59,7 +59,11 @@ class Matrix(eqx.Module):
         if isinstance(self.array, np.ndarray) and isinstance(v, np.ndarray):
             return np.einsum("ijl,jl->il", self.array, v) if self.array.ndim == 3 else self.array @ v
         A = jnp.asarray(self.array)
-        return jnp.einsum("ijl,jl->il", A, v, precision="highest") if A.ndim == 3 else jnp.matmul(A, v, precision="highest")
+        return (
+            jnp.einsum("ijl,jl->il", A, v, precision="highest")
+            if A.ndim == 3
+            else jnp.matmul(A, v, precision="highest")
+        )
 
     def __rmul__(self, scalar: Any) -> "Matrix":
         return Matrix(scalar * self.array)
@@ -119,7 +123,10 @@ class Scalar(Linear):
         end = self.integral(t + h)
         decay = [self._exp(end - self.integral(t + si * h)) for si in s]  # Phi(t+h, t+s)
         weights = [w * s ** (k - 1) / factorial(k - 1) for k in range(1, kmax + 1)]
-        return [self._exp(end - self.integral(t)), *(sum(wi * d for wi, d in zip(wk, decay, strict=True)) for wk in weights)]
+        return [
+            self._exp(end - self.integral(t)),
+            *(sum(wi * d for wi, d in zip(wk, decay, strict=True)) for wk in weights),
+        ]
 
     @staticmethod
     def _exp(exponent: Any) -> Any:

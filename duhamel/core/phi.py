@@ -13,7 +13,9 @@ Three regimes, chosen per element, all of them sums of terms that do not cancel:
 Matrices take the first two (scaling and doubling), like `expm`. NumPy only: a plan is built without JAX.
 """
 
+from collections.abc import Callable, Sequence
 from math import factorial
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +45,7 @@ def phis(kmax: int, z: object) -> list[np.ndarray]:
         here = ~large & (halvings == s)
         if here.any():
             result[1:, here] = _scaled_series(kmax, z[here], s)[1:]
-    return list(result)
+    return [result[k, ...] for k in range(kmax + 1)]  # the ellipsis keeps a scalar an array
 
 
 def phi_matrix(k: int, A: object) -> np.ndarray:
@@ -69,7 +71,7 @@ def phis_matrix(kmax: int, A: object) -> list[np.ndarray]:
     for k in reversed(range(top)):
         values.insert(0, small @ values[0] + eye / factorial(k))
     for _ in range(s):
-        values = [_doubled(k, values, np.matmul) for k in range(top + 1)]
+        values = [doubled(k, values, np.matmul) for k in range(top + 1)]
     return values[: kmax + 1]
 
 
@@ -91,11 +93,11 @@ def _scaled_series(kmax: int, z: np.ndarray, s: int) -> np.ndarray:
         values.insert(0, w * values[0] + 1 / factorial(k))
     values = [np.exp(w), *(values if kmax else [])]
     for i in range(s):
-        values = [np.exp(w * 2.0 ** (i + 1)), *(_doubled(k, values, np.multiply) for k in range(1, kmax + 1))]
+        values = [np.exp(w * 2.0 ** (i + 1)), *(doubled(k, values, np.multiply) for k in range(1, kmax + 1))]
     return np.array(values)
 
 
-def _doubled(k: int, values: list, product) -> np.ndarray:
+def doubled(k: int, values: Sequence[Any], product: Callable[[Any, Any], Any]) -> Any:
     """phi_k(2w) from phi_0(w), ..., phi_k(w)."""
     if k == 0:
         return product(values[0], values[0])

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Inexact
 
-from .phi import DOUBLINGS, LARGE, _doubled
+from .phi import DOUBLINGS, LARGE, doubled
 
 MATRIX_DOUBLINGS = 40  # norms up to 2^39
 
@@ -47,15 +47,15 @@ def phis_matrix(kmax: int, A: Inexact[Array, "n n"]) -> list[Inexact[Array, "n n
     s = jnp.ceil(jnp.log2(jnp.maximum(norm, 0.5) / 0.5))
     small = A / (2.0**s).astype(norm.dtype)
     terms = _terms(A.dtype)
-    series = eye / factorial(top + terms)
+    series = eye * (1 / factorial(top + terms))
     for j in reversed(range(terms)):
-        series = _matmul(small, series) + eye / factorial(top + j)
+        series = _matmul(small, series) + eye * (1 / factorial(top + j))
     values = [series]
     for k in reversed(range(top)):
-        values.insert(0, _matmul(small, values[0]) + eye / factorial(k))
+        values.insert(0, _matmul(small, values[0]) + eye * (1 / factorial(k)))
 
     def double(values: list[Array]) -> list[Array]:
-        return [_doubled(k, values, _matmul) for k in range(top + 1)]
+        return [doubled(k, values, _matmul) for k in range(top + 1)]
 
     def body(values: list[Array], i: Array) -> tuple[list[Array], None]:
         return jax.lax.cond(i < s, double, lambda v: v, values), None
@@ -76,7 +76,7 @@ def _scaled_series(kmax: int, z: Array) -> list[Array]:
         values.insert(0, w * values[0] + 1 / factorial(k))
     values.insert(0, jnp.exp(w))
     for _ in range(DOUBLINGS):
-        values = [_doubled(k, values, jnp.multiply) for k in range(kmax + 1)]
+        values = [doubled(k, values, jnp.multiply) for k in range(kmax + 1)]
     return values
 
 

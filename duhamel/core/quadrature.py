@@ -1,14 +1,16 @@
 """Gauss-Legendre and Lagrange on the host, in float64. NumPy only.
 
-Nodes are shifted and scaled to [-1, 1] before any product is formed: differences of nearby times then keep their digits.
+Nodes are shifted and scaled to [-1, 1] before any product is formed: nearby times then keep their digits.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
+Number = float | int | np.number
 
-def gauss_legendre(n: int, a: float = 0.0, b: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+
+def gauss_legendre(n: int, a: Number = 0.0, b: Number = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights, each (n,), with sum_i w_i f(s_i) = int_a^b f(s) ds exact for polynomials of degree 2n - 1."""
     if n < 1:
         raise ValueError(f"n = {n} quadrature nodes; at least one is needed.")
@@ -32,7 +34,7 @@ def lagrange(nodes: object, x: object) -> np.ndarray:
 
 
 def lagrange_integrals(
-    nodes: object, a: float, b: float, weight: Callable[[np.ndarray], np.ndarray] | None = None, n: int = 32
+    nodes: object, a: Number, b: Number, weight: Callable[[np.ndarray], np.ndarray] | None = None, n: int = 32
 ) -> np.ndarray:
     """int_a^b weight(s) l_j(s) ds for each node, shape (len(nodes),); a > b integrates backwards.
 

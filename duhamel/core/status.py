@@ -29,12 +29,12 @@ class Status(IntEnum):
 
 _MESSAGES = {
     Status.success: "The integration reached its final time.",
-    Status.max_steps_reached: "The integration ran out of steps before its final time: raise max_steps, loosen rtol and "
-    "atol, or use a method for stiff equations.",
-    Status.nonfinite: "The state or the vector field became infinite or NaN: the solution may blow up, the first step or "
-    "the fixed step may be too large, or the vector field may be undefined there.",
-    Status.step_too_small: "The error control asked for a step below the resolution of time: the equation may be stiff or "
-    "discontinuous there, or the tolerance is too tight for the dtype; loosen it or use float64.",
+    Status.max_steps_reached: "The integration ran out of steps before its final time: raise max_steps, loosen rtol "
+    "and atol, or use a method for stiff equations.",
+    Status.nonfinite: "The state or the vector field became infinite or NaN: the solution may blow up, the first step "
+    "or the fixed step may be too large, or the vector field may be undefined there.",
+    Status.step_too_small: "The error control asked for a step below the resolution of time: the equation may be stiff "
+    "or discontinuous there, or the tolerance is too tight for the dtype; loosen it or use float64.",
     Status.event: "The integration stopped at an event, as asked.",
     Status.not_converged: "A nonlinear system inside a step did not converge: use a smaller step, more iterations, or "
     "check the Jacobian of the vector field.",

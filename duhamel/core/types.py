@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Complex, Float, Inexact, Key, PyTree
 
-Real = float | int | np.floating | np.integer | Float[np.ndarray, ""] | Float[Array, ""]
+Real = float | int | np.number | Float[np.ndarray, ""] | Float[Array, ""]
 """A real scalar: a Python or NumPy number, or a (possibly traced) JAX scalar."""
 
 State = PyTree[Inexact[Array, "..."]]
