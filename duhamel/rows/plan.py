@@ -38,7 +38,9 @@ class Segment:
         object.__setattr__(self, "tau", _host(self.tau, "tau"))
         names = [f"{read!r} in row {out!r}" for out, read in self.pattern.positions]
         if len(self.coef) != len(names):
-            raise ValueError(f"coef holds {len(self.coef)} arrays, but the rows of the pattern read {len(names)} names.")
+            raise ValueError(
+                f"coef holds {len(self.coef)} arrays, but the rows of the pattern read {len(names)} names."
+            )
         coef = tuple(_host(c, f"the coefficient of {name}") for c, name in zip(self.coef, names, strict=True))
         object.__setattr__(self, "coef", coef)
         if self.tau.ndim < 2 or self.tau.shape[1] != self.pattern.calls or self.tau.shape[0] < 1:
@@ -265,7 +267,9 @@ def compose(plans: Sequence[Plan], name: str | None = None) -> Plan:
                 f"{first.prediction}); build both for one prediction."
             )
         if not np.isclose(plan.t[0], t[-1], rtol=1e-9, atol=1e-12):
-            raise ValueError(f"plan {plan.name!r} begins at t = {plan.t[0]:g}, but the plan before it ends at {t[-1]:g}.")
+            raise ValueError(
+                f"plan {plan.name!r} begins at t = {plan.t[0]:g}, but the plan before it ends at {t[-1]:g}."
+            )
         t = np.concatenate([t, plan.t[1:]])
         for segment in plan.segments:
             if segment.pattern == segments[-1].pattern:
@@ -296,7 +300,9 @@ def _host(value: Any, what: str) -> Any:
         raise TypeError(f"{what} must be an array of numbers, got dtype {array.dtype}.")
     array = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
     if not np.all(np.isfinite(array)):
-        raise ValueError(f"{what} is not finite; a builder divided by zero or took log(0), look at the ends of the grid.")
+        raise ValueError(
+            f"{what} is not finite; a builder divided by zero or took log(0), look at the ends of the grid."
+        )
     array.flags.writeable = False
     return array
 

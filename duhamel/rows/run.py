@@ -63,10 +63,8 @@ def run(
     x = _as_state(x)
     first = _first_slots(plan, x, slots or {})
     consts = _all_consts(plan, consts or {})
-    keys = _sample_keys(key, x, plan.name) if plan.draws else None
-    out = _program(
-        plan.patterns, plan.numbers, models, first, consts, keys, save, unroll, progress, checkpoint
-    )
+    key = _checked_key(key, x, plan.name) if plan.draws else None
+    out = _program(plan.patterns, plan.numbers, models, first, consts, key, save, unroll, progress, checkpoint)
     if progress is not None and not _traced(out):
         jax.block_until_ready(out)
         jax.effects_barrier()  # the last report arrives before we return
@@ -80,16 +78,17 @@ def _program(
     models: tuple,
     slots: dict[str, Any],
     consts: dict[str, Any],
-    keys: Any,
+    key: Any,
     save: str | None,
     unroll: int,
     progress: Callable | None,
     checkpoint: bool,
 ) -> Any:
-    begin, saved = 0, [jax.tree.map(lambda a: a[None], slots["x"])]
-    report = None
-    if progress is not None:
-        report = _reporter(progress, sum(tau.shape[0] for _, tau in numbers))
+    x = slots["x"]
+    slots = {name: jax.tree.map(jnp.zeros_like, x) for p in patterns for name in p.slots} | slots
+    report = None if progress is None else _reporter(progress, sum(tau.shape[0] for _, tau in numbers))
+    keys = None if key is None else _sample_keys(key, x)
+    begin, saved = 0, [jax.tree.map(lambda a: a[None], x)]
     for pattern, (coef, tau) in zip(patterns, numbers, strict=True):
         last, xs = scan_segment(
             pattern,
@@ -151,8 +150,14 @@ def scan_segment(
         c = [m if v else f for m, f, v in zip(moving, fixed, varies, strict=True)]
         draws = {name: _draw(keys, n, d, slots["x"]) for d, name in enumerate(pattern.draws)}
         env = step(pattern, c, tau_n, {**slots, **draws, **consts}, models, combine_trees)
-        slots = kept(pattern, env)
-        return slots, slots["x"] if save else None
+        following = kept(pattern, env)
+        for name, value in slots.items():
+            if _kinds(value) != _kinds(following[name]):
+                raise ValueError(
+                    f"a step turns slot {name!r} from {_kinds(value)} into {_kinds(following[name])}: its coefficients do "
+                    "not fit the state (complex numbers, or another number of components)."
+                )
+        return following, following.get("x") if save else None
 
     if checkpoint:
         body = jax.checkpoint(body, prevent_cse=False)  # scan already keeps XLA from undoing it
@@ -208,25 +213,20 @@ def _checked(model: Callable, k: int) -> Callable:
 
     def call(tau: Any, z: Any, *args: Any) -> Any:
         F = model(tau, z, *args)
-        want, got = jax.tree.map(_kind, z), jax.tree.map(_kind, F)
-        if jax.tree.structure(want) != jax.tree.structure(got) or jax.tree.leaves(want) != jax.tree.leaves(got):
+        if _kinds(F) != _kinds(z):
             raise TypeError(
-                f"model {k} returned {got} for a state of {want}; it must return the structure, shapes and dtypes of its "
-                "state. Cast or reshape the result inside the model."
+                f"model {k} returned {_kinds(F)} for a state of {_kinds(z)}; it must return the structure, shapes and "
+                "dtypes of its state. Cast or reshape the result inside the model."
             )
         return F
 
     return call
 
 
-class _Kind(str):
-    """A leaf such as float32[64,2], printed without quotes."""
-
-    __repr__ = str.__str__
-
-
-def _kind(a: Any) -> _Kind:
-    return _Kind(f"{jnp.result_type(a)}[{','.join(map(str, jnp.shape(a)))}]")
+def _kinds(tree: Any) -> str:
+    """Structure, dtypes and shapes in words, such as float32[64,2] or {'u': float64[3]}."""
+    words = jax.tree.map(lambda a: f"{jnp.result_type(a)}[{','.join(map(str, jnp.shape(a)))}]", tree)
+    return str(words).replace("'", "")
 
 
 def _reporter(progress: Callable[[int, int], None], total: int) -> Callable:
@@ -243,13 +243,13 @@ def _reporter(progress: Callable[[int, int], None], total: int) -> Callable:
     return report
 
 
-def _as_state(x: Any) -> Any:
+def _as_state(x: Any, name: str = "x") -> Any:
     def leaf(a: Any) -> Any:
         a = a if isinstance(a, jax.Array) else jnp.asarray(np.asarray(a))
         if not jnp.issubdtype(a.dtype, jnp.inexact):
-            raise TypeError(f"x must hold float or complex numbers, got {a.dtype}; write x.astype(float).")
+            raise TypeError(f"{name} must hold float or complex numbers, got {a.dtype}; write x.astype(float).")
         if not isinstance(a, jax.core.Tracer) and not np.all(np.isfinite(np.asarray(a))):
-            raise ValueError("x holds NaN or infinity; a plan must start from finite numbers.")
+            raise ValueError(f"{name} holds NaN or infinity; a plan must start from finite numbers.")
         return a
 
     return jax.tree.map(leaf, x)
@@ -260,12 +260,11 @@ def _first_slots(plan: Plan, x: Any, given: Mapping[str, Any]) -> dict[str, Any]
     for name in given:
         if name not in names:
             raise ValueError(f"plan {plan.name!r} has no slot {name!r} to start; {_nearest(name, names)}")
-    like = jax.tree.map(_kind, x)
     slots = {"x": x}
-    for name in names:
-        slots[name] = _as_state(given[name]) if name in given else jax.tree.map(jnp.zeros_like, x)
-        if name in given and jax.tree.map(_kind, slots[name]) != like:
-            raise ValueError(f"slot {name!r} starts as {jax.tree.map(_kind, slots[name])}, but x is {like}.")
+    for name, value in given.items():
+        slots[name] = _as_state(value, f"slot {name!r}")
+        if _kinds(slots[name]) != _kinds(x):
+            raise ValueError(f"slot {name!r} starts as {_kinds(slots[name])}, but x is {_kinds(x)}; make them alike.")
     return slots
 
 
@@ -286,8 +285,8 @@ def _nearest(name: str, names: Sequence[str]) -> str:
     return f"did you mean {' or '.join(map(repr, close))}?"
 
 
-def _sample_keys(key: Any, x: Any, name: str) -> Any:
-    """One typed key per sample."""
+def _checked_key(key: Any, x: Any, name: str) -> Any:
+    """A typed key, or one per sample."""
     if key is None:
         raise ValueError(f"plan {name!r} draws noise; pass key=jax.random.key(0).")
     if not isinstance(key, jax.Array):
@@ -296,13 +295,16 @@ def _sample_keys(key: Any, x: Any, name: str) -> Any:
         key = jax.random.wrap_key_data(key)
     sizes = {a.shape[0] if a.ndim else None for a in jax.tree.leaves(x)}
     if len(sizes) != 1 or None in sizes:
-        raise ValueError(f"plan {name!r} draws noise, so axis 0 of x must count samples in every leaf; add it with x[None].")
+        raise ValueError(f"plan {name!r} draws noise, so axis 0 of x must count samples in every leaf; write x[None].")
     (samples,) = sizes
-    if key.ndim == 0:
-        return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(samples))
-    if key.shape != (samples,):
+    if key.shape not in ((), (samples,)):
         raise ValueError(f"key has shape {key.shape}; pass one key, or one for each of the {samples} samples.")
     return key
+
+
+def _sample_keys(key: Any, x: Any) -> Any:
+    samples = jax.tree.leaves(x)[0].shape[0]
+    return key if key.ndim else jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(samples))
 
 
 def _traced(tree: Any) -> bool:

@@ -1,0 +1,38 @@
+"""Walk through a plan on the host, one step at a time: the loop of the checks, the canonical form and PyTorch."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from .plan import Plan
+from .step import kept, step
+
+
+def march(
+    plan: Plan,
+    models: Callable | Sequence[Callable],
+    slots: Mapping[str, Any],
+    *,
+    consts: Mapping[str, Any] | None = None,
+    draw: Callable[[int, int], Any] | None = None,
+    cast: Callable[[Any], Any] = lambda number: number,
+) -> Iterator[dict[str, Any]]:
+    """The slots before the first step, and after every step.
+
+    models  F(tau, x, *args), or a sequence of such
+    slots   first values; "x" must be there, slots not given are zeros like x
+    draw    draw(n, d): draw d of step n, where the plan draws
+    cast    turns a coefficient or a model time (NumPy) into what multiplies a value from the left
+    """
+    models = tuple(models) if isinstance(models, list | tuple) else (models,)
+    slots = {name: slots["x"] * 0 for name in plan.slots} | dict(slots)
+    yield slots
+    n = 0
+    for segment in plan.segments:
+        pattern = segment.pattern
+        for k in range(segment.steps):
+            coef, tau = segment.at(k)
+            draws = {name: draw(n, d) for d, name in enumerate(pattern.draws)} if draw else {}
+            env = step(pattern, map(cast, coef), map(cast, tau), {**slots, **draws, **(consts or {})}, models)
+            slots = {**slots, **kept(pattern, env)}
+            yield slots
+            n += 1

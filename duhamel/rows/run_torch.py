@@ -1,0 +1,100 @@
+"""Run a plan on PyTorch tensors, without JAX: the same `step`, one step at a time.
+
+PyTorch is not imported here: a tensor is whatever has `new_tensor`, and NumPy arrays work as well.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .host import march
+from .plan import Plan
+
+
+def run_torch(
+    plan: Plan,
+    models: Callable | Sequence[Callable],
+    x: Any,
+    *,
+    slots: Mapping[str, Any] | None = None,
+    consts: Mapping[str, Any] | None = None,
+    seed: int | Sequence[int] | None = None,
+    save: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Any:
+    """Run `plan` from x at plan.t[0] to plan.t[-1], in x's dtype and on x's device.
+
+    models  F(tau, x, *args), or a sequence of such; tau is a 0-d tensor like x. Call this under `torch.no_grad()`
+            unless you want gradients
+    slots, consts, save, progress   as in `rows.run.run`
+    seed    one integer, or one per sample. Draw d of step n of sample i is standard normal from NumPy's
+            Philox(SeedSequence([seed, i, n, d])): the same on every device, and independent of the batch, but not the
+            numbers that JAX draws
+    """
+    if save not in (None, "steps", "slots"):
+        raise ValueError(f"save must be None, 'steps' or 'slots', got {save!r}.")
+    given = models if isinstance(models, list | tuple) else (models,)
+    if len(given) < plan.models:
+        raise ValueError(f"plan {plan.name!r} calls {plan.models} models, got {len(given)}; pass models=(F, G, ...).")
+    for what, names, known in (("slot", slots or {}, plan.slots), ("constant", consts or {}, plan.consts)):
+        for name in names:
+            if name not in known or name == "x":
+                raise ValueError(f"plan {plan.name!r} has no {what} {name!r} to be given; it has {known}.")
+    for name in plan.consts:
+        if name not in (consts or {}):
+            raise ValueError(f"plan {plan.name!r} reads the constant {name!r}; pass consts={{{name!r}: ...}}.")
+    if plan.draws and seed is None:
+        raise ValueError(f"plan {plan.name!r} draws noise; pass seed=0.")
+
+    real = x.real  # coefficients and times are real even where the state is complex
+    is_complex = "complex" in str(x.dtype)
+
+    def draw(n: int, d: int) -> Any:
+        return _like(real, _normal(seed, n, d, tuple(x.shape), is_complex))
+
+    def cast(number: Any) -> Any:
+        return number.item() if number.ndim == 0 else _like(real, number)
+
+    def with_tensor_time(model: Callable) -> Callable:
+        return lambda tau, z, *args: model(_like(real, tau), z, *args)
+
+    models = [with_tensor_time(model) for model in given]
+    states, last = [], {}
+    for n, last in enumerate(march(plan, models, {**(slots or {}), "x": x}, consts=consts, draw=draw, cast=cast)):
+        if save == "steps":
+            states.append(last["x"])
+        if progress is not None and n:
+            progress(n, plan.steps)
+    if save == "steps":
+        return _stack(states)
+    return last if save == "slots" else last["x"]
+
+
+def _like(real: Any, value: Any) -> Any:
+    """A NumPy value in the dtype and on the device of a real array; complex numbers get that precision twice."""
+    if np.iscomplexobj(value):
+        return _like(real, np.real(value)) + 1j * _like(real, np.imag(value))
+    return real.new_tensor(value) if hasattr(real, "new_tensor") else np.asarray(value, real.dtype)
+
+
+def _normal(seed: Any, n: int, d: int, shape: tuple[int, ...], is_complex: bool) -> np.ndarray:
+    """Draw d of step n for every sample, each from a stream of its own; complex numbers have variance one, too."""
+    if not shape:
+        raise ValueError("axis 0 of x must count samples where the plan draws noise; write x[None].")
+    seeds = [(int(seed), i) for i in range(shape[0])] if np.ndim(seed) == 0 else [(int(s), 0) for s in seed]
+    if len(seeds) != shape[0]:
+        raise ValueError(f"seed holds {len(seeds)} integers; pass one, or one for each of the {shape[0]} samples.")
+    streams = (np.random.Philox(np.random.SeedSequence([*pair, n, d])) for pair in seeds)
+    parts = 2 if is_complex else 1
+    z = np.stack([np.random.Generator(stream).standard_normal((parts, *shape[1:])) for stream in streams], axis=1)
+    return (z[0] + 1j * z[1]) / np.sqrt(2) if is_complex else z[0]
+
+
+def _stack(states: list[Any]) -> Any:
+    if not hasattr(states[0], "new_tensor"):
+        return np.stack(states)
+    out = states[0].new_empty((len(states), *states[0].shape))
+    for n, state in enumerate(states):
+        out[n] = state
+    return out
