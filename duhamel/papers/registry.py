@@ -1,11 +1,12 @@
 """All published systems we know of, and the cards of those we have checked."""
 
 import csv
-import difflib
 import importlib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+
+from duhamel.report.nearest import nearest
 
 from .card import Card
 
@@ -34,7 +35,9 @@ def find(id: str) -> Entry:
     for entry in entries():
         if entry.id == id:
             return entry
-    raise ValueError(f"no paper is called {id!r}; {_nearest(id, [e.id for e in entries()])}")
+    raise ValueError(
+        f"no paper is called {id!r}; {nearest(id, [e.id for e in entries()], 'see `duhamel papers list`.')}"
+    )
 
 
 def select(area: str | None = None, state: str | None = None) -> tuple[Entry, ...]:
@@ -42,7 +45,7 @@ def select(area: str | None = None, state: str | None = None) -> tuple[Entry, ..
     areas = sorted({entry.area for entry in entries()})
     for name, value, known in (("area", area, areas), ("state", state, ["carded", "open"])):
         if value is not None and value not in known:
-            raise ValueError(f"no {name} is called {value!r}; {_nearest(value, known)}")
+            raise ValueError(f"no {name} is called {value!r}; {nearest(value, known)}")
     return tuple(e for e in entries() if area in (None, e.area) and state in (None, e.state))
 
 
@@ -53,8 +56,3 @@ def card(id: str) -> Card:
         carded = ", ".join(e.id for e in select(state="carded"))
         raise ValueError(f"{id!r} has no check yet; those that have one: {carded or 'none'}.")
     return importlib.import_module(f"duhamel.papers.{id.replace('-', '_')}").card
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-    return f"did you mean {' or '.join(near)}?" if near else "see `duhamel papers list`."

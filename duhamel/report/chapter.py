@@ -22,7 +22,8 @@ class Chapter:
     id        one word, also the anchor on the page
     title     a few words
     question  what was done and asked, in two or three sentences
-    headline  the number, the interval in which it must lie, and (its note) the truth it is held against
+    headline  the number, the interval in which it must lie, and (its note) the truth it is held against; None where
+              there is no truth to hold it against
     text      further paragraphs
     records   the other numbers
     """
@@ -30,7 +31,7 @@ class Chapter:
     id: str
     title: str
     question: str
-    headline: Measurement
+    headline: Measurement | None = None
     text: tuple[str, ...] = ()
     records: tuple[Record, ...] = ()
     figures: tuple[Figure, ...] = ()
@@ -41,7 +42,7 @@ class Chapter:
             "id": self.id,
             "title": self.title,
             "question": self.question,
-            "headline": self.headline.as_dict(),
+            "headline": self.headline and self.headline.as_dict(),
             "text": list(self.text),
             "records": [record.as_dict() for record in self.records],
             "figures": [{"path": figure.path, "caption": figure.caption} for figure in self.figures],
@@ -54,7 +55,7 @@ class Chapter:
             id=stored["id"],
             title=stored["title"],
             question=stored["question"],
-            headline=Measurement.from_dict(stored["headline"]),
+            headline=stored["headline"] and Measurement.from_dict(stored["headline"]),
             text=tuple(stored["text"]),
             records=tuple(Record.from_dict(record) for record in stored["records"]),
             figures=tuple(Figure(**figure) for figure in stored["figures"]),

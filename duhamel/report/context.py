@@ -28,7 +28,10 @@ class Context:
     progress: Callable[[str, float | None], None] = silent
 
     def figure(self, name: str, figure: "Figure") -> str | None:
-        """Save a matplotlib figure in the run; its path there, or None when nothing is written."""
+        """Save a matplotlib figure in the run; its path there, or None when nothing is written.
+
+        In the check of a paper, begin the name with the card's id: the page then shows it under that card.
+        """
         if self.run is None:
             import matplotlib.pyplot as plt
 

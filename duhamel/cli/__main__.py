@@ -1,0 +1,5 @@
+"""`python -m duhamel.cli` is `duhamel`."""
+
+from . import main
+
+main()

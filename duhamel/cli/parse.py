@@ -1,0 +1,51 @@
+"""From words to a command, and from a command to the function that does it."""
+
+import functools
+import operator
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import tyro
+
+from duhamel.report.nearest import nearest
+
+from . import commands
+
+SUBCOMMANDS = {
+    "demo": commands.Demo,
+    "solve": commands.Solve,
+    "sample": commands.Sample,
+    "train": commands.Train,
+    "plan": commands.Plan,
+    "papers": commands.Papers,
+    "bench": commands.Bench,
+}
+
+DESCRIPTION = """Solve and learn differential equations: neural ODEs, diffusion samplers and PDE solvers on one engine.
+
+First steps:
+  duhamel demo --fast           five jobs on real input, about a minute, ends with a report
+  duhamel solve lorenz          one equation, solved and drawn
+  duhamel sample digits         images from the network that ships with the package
+
+Every command that computes leaves a folder in runs/ with its numbers, figures and a page to open in a browser."""
+
+SECOND = {"plan": ("list", "show", "check", "compare"), "papers": ("list", "show", "run")}
+
+
+def parse(words: list[str]) -> int:
+    """Run the command that the words name; the exit code."""
+    _check(words, SUBCOMMANDS, "command")
+    if words and words[0] in SECOND:
+        _check(words[1:], SECOND[words[0]], f"{words[0]} command")
+    named: list[Any] = [Annotated[command, tyro.conf.subcommand(name)] for name, command in SUBCOMMANDS.items()]
+    union: Any = functools.reduce(operator.or_, named)
+    config = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
+    command = tyro.cli(union, prog="duhamel", description=DESCRIPTION, args=words or ["--help"], config=config)
+    return command.run()
+
+
+def _check(words: list[str], known: Iterable[str], what: str) -> None:
+    """A name that does not exist gets the nearest ones; everything else is left to tyro."""
+    if words and not words[0].startswith("-") and words[0] not in known:
+        raise ValueError(f"there is no {what} {words[0]!r}; {nearest(words[0], known)}")

@@ -1,0 +1,105 @@
+"""What a command says on the terminal: tables, and live progress over named steps. Plain lines where nobody watches."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Any
+
+from .measurement import number
+from .page import duration
+from .record import Record
+
+WIDTH = 120  # of a table that goes to a file or a pipe
+
+Progress = Callable[[str, float | None], None]
+
+
+def say(text: str = "") -> None:
+    """One line on the terminal, as it is: square brackets are not markup."""
+    _console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "", right: Sequence[str] = ()) -> None:
+    """Print a table; columns named in `right` are aligned on the right."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        grid.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(number(cell)) for cell in row))
+    _console().print(grid)
+
+
+def records(rows: Iterable[Record], title: str = "") -> None:
+    """Print records; columns that no record fills are left out."""
+    found = [record.as_dict() for record in rows]
+    shown = ["name", "value", "unit", "error", "ratio", "peer", "peer_version"]
+    columns = [c for c in shown if any(row.get(c) not in (None, "") for row in found)]
+    right = ("value", "error", "ratio")
+    table(columns, ([row.get(c) if row.get(c) is not None else "" for c in columns] for row in found), title, right)
+
+
+class Steps:
+    """Live progress over named steps, one bar each.
+
+    with Steps(["ensemble", "digits"]) as steps:
+        report = steps.start("ensemble")
+        report("1024 lanes", 0.5)
+        steps.finish("ensemble", "error 3 × 10⁻⁶")
+    """
+
+    def __init__(self, names: Sequence[str]):
+        self.names = list(names)
+        self.began: dict[str, float] = {}
+        self.bars = None
+
+    def __enter__(self) -> "Steps":
+        console = _console()
+        if console.is_terminal:
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
+            self.bars = Progress(*columns, TextColumn("{task.fields[note]}"), console=console)
+            self.tasks = {name: self.bars.add_task(name, total=1.0, start=False, note="") for name in self.names}
+            self.bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bars is not None:
+            self.bars.stop()
+
+    def start(self, name: str) -> Progress:
+        """Begin a step; what is returned tells how it goes: report(what, fraction or None)."""
+        self.began[name] = time.perf_counter()
+        if self.bars is None:
+            say(f"{name} ...")
+            return lambda what, fraction=None: None
+        bars, task = self.bars, self.tasks[name]
+        bars.start_task(task)
+        bars.update(task, total=None)
+
+        def report(what: str, fraction: float | None = None) -> None:
+            bars.update(task, note=what, total=None if fraction is None else 1.0, completed=fraction or 0.0)
+
+        return report
+
+    def finish(self, name: str, note: str) -> None:
+        if self.bars is None:
+            took = f" ({duration(time.perf_counter() - self.began[name])})" if name in self.began else ""
+            say(f"{name}: {note}{took}")
+            return
+        self.bars.start_task(self.tasks[name])
+        self.bars.update(self.tasks[name], total=1.0, completed=1.0, note=note)
+        self.bars.stop_task(self.tasks[name])
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH)
