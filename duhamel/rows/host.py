@@ -7,6 +7,17 @@ from .plan import Plan
 from .step import kept, step
 
 
+def as_models(plan: Plan, models: Callable | Sequence[Callable]) -> tuple[Callable, ...]:
+    """The models as a tuple, as many as the plan calls."""
+    several = (models,) if callable(models) else tuple(models)
+    if len(several) < plan.models:
+        raise ValueError(f"plan {plan.name!r} calls {plan.models} models, got {len(several)}; pass models=(F, G, ...).")
+    for k, model in enumerate(several):
+        if not callable(model):
+            raise TypeError(f"model {k} is a {type(model).__name__}; it must be a function F(tau, x).")
+    return several
+
+
 def march(
     plan: Plan,
     models: Callable | Sequence[Callable],
@@ -23,8 +34,8 @@ def march(
     draw    draw(n, d): draw d of step n, where the plan draws
     cast    turns a coefficient or a model time (NumPy) into what multiplies a value from the left
     """
-    models = tuple(models) if isinstance(models, list | tuple) else (models,)
-    slots = {name: slots["x"] * 0 for name in plan.slots} | dict(slots)
+    models = as_models(plan, models)
+    slots = dict.fromkeys(plan.slots, slots["x"] * 0) | dict(slots)
     yield slots
     n = 0
     for segment in plan.segments:

@@ -41,9 +41,8 @@ def save(plan: Plan, path: str | Path) -> Path:
         os.chmod(file.name, 0o644)
         os.replace(file.name, path)
     except OSError as error:
-        raise OSError(
-            f"cannot write the plan to {str(path)!r}: {error.strerror}; choose a folder that exists."
-        ) from None
+        why = error.strerror or error
+        raise OSError(f"cannot write the plan to {str(path)!r} ({why}); choose a folder you may write to.") from None
     return path
 
 
@@ -59,13 +58,12 @@ def load(path: str | Path) -> Plan:
         if header["format"] != FORMAT:
             raise ValueError(f"format {header['format']!r}")
     except (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, zipfile.BadZipFile) as error:
+        why = str(error).split("\n")[0] or type(error).__name__
         raise ValueError(
-            f"{str(path)!r} is not a plan, or is damaged ({error or type(error).__name__}); write it again with plan.save(path)."
+            f"{str(path)!r} is not a plan, or is damaged ({why}); write it with plan.save(path)."
         ) from None
     if header["version"] != VERSION:
-        raise ValueError(
-            f"{str(path)!r} has format version {header['version']}, this duhamel reads {VERSION}; update it."
-        )
+        raise ValueError(f"{str(path)!r} is version {header['version']} of the format, this duhamel reads {VERSION}.")
     try:
         segments = tuple(_segment(i, entry, arrays) for i, entry in enumerate(header["patterns"]))
         return Plan(header["name"], segments, arrays["t"], header["prediction"], header["info"])

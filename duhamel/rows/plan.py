@@ -73,7 +73,7 @@ class Plan:
     prediction  what the model must return: "data", "noise", "score", "velocity"; None: a plain vector field
     info        further facts for people (JSON types only), such as the schedule's parameters
 
-    Two plans are equal when their patterns, numbers (to 1e-12 relative), grids and predictions are; names do not matter.
+    Two plans are equal when their patterns, numbers (to 1e-12 relative), grids and predictions are; names may differ.
     `canonical.plans_equal` compares what plans *do* instead: "ddim" equals "unipc of order 1" there.
     """
 

@@ -17,7 +17,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
+from .host import as_models
 from .pattern import Pattern
 from .plan import Plan
 from .step import kept, step
@@ -57,9 +59,7 @@ def run(
     """
     if save not in SAVES:
         raise ValueError(f"save must be None, 'steps' or 'slots', got {save!r}.")
-    models = tuple(models) if isinstance(models, list | tuple) else (models,)
-    if len(models) < plan.models:
-        raise ValueError(f"plan {plan.name!r} calls {plan.models} models, got {len(models)}; pass models=(F, G, ...).")
+    models = as_models(plan, models)
     x = _as_state(x)
     first = _first_slots(plan, x, slots or {})
     consts = _all_consts(plan, consts or {})
@@ -154,8 +154,8 @@ def scan_segment(
         for name, value in slots.items():
             if _kinds(value) != _kinds(following[name]):
                 raise ValueError(
-                    f"a step turns slot {name!r} from {_kinds(value)} into {_kinds(following[name])}: its coefficients do "
-                    "not fit the state (complex numbers, or another number of components)."
+                    f"a step turns slot {name!r} from {_kinds(value)} into {_kinds(following[name])}: its coefficients "
+                    "do not fit the state (complex numbers, or another number of components)."
                 )
         return following, following.get("x") if save else None
 
@@ -248,7 +248,7 @@ def _as_state(x: Any, name: str = "x") -> Any:
         a = a if isinstance(a, jax.Array) else jnp.asarray(np.asarray(a))
         if not jnp.issubdtype(a.dtype, jnp.inexact):
             raise TypeError(f"{name} must hold float or complex numbers, got {a.dtype}; write x.astype(float).")
-        if not isinstance(a, jax.core.Tracer) and not np.all(np.isfinite(np.asarray(a))):
+        if not isinstance(a, Tracer) and not np.all(np.isfinite(np.asarray(a))):
             raise ValueError(f"{name} holds NaN or infinity; a plan must start from finite numbers.")
         return a
 
@@ -308,4 +308,4 @@ def _sample_keys(key: Any, x: Any) -> Any:
 
 
 def _traced(tree: Any) -> bool:
-    return any(isinstance(a, jax.core.Tracer) for a in jax.tree.leaves(tree))
+    return any(isinstance(a, Tracer) for a in jax.tree.leaves(tree))

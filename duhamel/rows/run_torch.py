@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .host import march
+from .host import as_models, march
 from .plan import Plan
 
 
@@ -34,9 +34,6 @@ def run_torch(
     """
     if save not in (None, "steps", "slots"):
         raise ValueError(f"save must be None, 'steps' or 'slots', got {save!r}.")
-    given = models if isinstance(models, list | tuple) else (models,)
-    if len(given) < plan.models:
-        raise ValueError(f"plan {plan.name!r} calls {plan.models} models, got {len(given)}; pass models=(F, G, ...).")
     for what, names, known in (("slot", slots or {}, plan.slots), ("constant", consts or {}, plan.consts)):
         for name in names:
             if name not in known or name == "x":
@@ -59,9 +56,9 @@ def run_torch(
     def with_tensor_time(model: Callable) -> Callable:
         return lambda tau, z, *args: model(_like(real, tau), z, *args)
 
-    models = [with_tensor_time(model) for model in given]
+    timed = [with_tensor_time(model) for model in as_models(plan, models)]
     states, last = [], {}
-    for n, last in enumerate(march(plan, models, {**(slots or {}), "x": x}, consts=consts, draw=draw, cast=cast)):
+    for n, last in enumerate(march(plan, timed, {**(slots or {}), "x": x}, consts=consts, draw=draw, cast=cast)):
         if save == "steps":
             states.append(last["x"])
         if progress is not None and n:

@@ -20,7 +20,7 @@ def summary(plan: Plan) -> str:
 
 
 def table(plan: Plan, digits: int = 5) -> str:
-    """The rows of every segment as equations, then their coefficients step by step. Constant ones stand in the equation."""
+    """The rows of every segment as equations, then the coefficients of every step; constants stand in the equation."""
     lines, begin = [summary(plan)], 0
     for segment in plan.segments:
         lines += ["", *_segment(segment, begin, plan.t[begin : begin + segment.steps + 1], digits)]
