@@ -1,0 +1,127 @@
+"""Mistakes that can be seen before anything is compiled: one sentence each."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from duhamel.core.linear import Zero
+from duhamel.core.problem import Problem
+from duhamel.methods.base import Method
+
+from .control import PID, Fixed
+from .stepper import Stepper
+
+
+def concrete(value: Any) -> bool:
+    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
+
+
+def state(x0: PyTree) -> PyTree:
+    """x0 as arrays of floating or complex numbers, all finite."""
+    leaves = jax.tree.leaves(x0)
+    if not leaves:
+        raise ValueError("x0 holds no arrays; pass the initial state as an array or a pytree of arrays.")
+    for leaf in leaves:
+        if not eqx.is_array_like(leaf):
+            raise TypeError(f"x0 holds a {type(leaf).__name__}; every leaf of the state must be an array or a number.")
+    x0 = jax.tree.map(jnp.asarray, x0)
+    for leaf in jax.tree.leaves(x0):
+        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+            raise TypeError(f"x0 has dtype {leaf.dtype}; a state that moves needs floating numbers, such as x0.astype(float).")
+        if concrete(leaf) and not np.all(np.isfinite(leaf)):
+            bad = int(np.sum(~np.isfinite(leaf)))
+            raise ValueError(f"x0 holds {bad} value(s) that are NaN or infinite; the initial state must be finite.")
+    return x0
+
+
+def arguments(args: PyTree, dtype: Any) -> PyTree:
+    """Numbers become arrays, Python's in the state's precision; anything else (a network, a string) stays."""
+
+    def convert(leaf: Any) -> Any:
+        if isinstance(leaf, bool | int):
+            return jnp.asarray(leaf)
+        if isinstance(leaf, float | complex):
+            return jnp.asarray(leaf, jnp.result_type(dtype, jnp.complex64) if isinstance(leaf, complex) else dtype)
+        return jnp.asarray(leaf) if isinstance(leaf, np.ndarray | np.generic) else leaf
+
+    return jax.tree.map(convert, args)
+
+
+def times(t1_or_ts: Any, t0: Any, dtype: Any) -> tuple[Any, Any, Any]:
+    """(t0, t1, ts or None), finite and strictly monotone away from t0."""
+    t0, ts = jnp.asarray(t0, dtype), jnp.asarray(t1_or_ts, dtype)
+    if t0.ndim != 0:
+        raise ValueError(f"t0 must be one number, got shape {t0.shape}.")
+    if ts.ndim > 1 or ts.size == 0:
+        raise ValueError(f"the end time must be one number t1 or a 1-D array of save times, got shape {ts.shape}.")
+    if concrete((t0, ts)):
+        # Judged in float64: times that only coincide in the state's precision are named as such.
+        host = np.atleast_1d(np.asarray(ts))
+        if not (np.isfinite(t0) and np.all(np.isfinite(host))):
+            raise ValueError("t0 and the end or save times must be finite numbers.")
+        if host[-1] == t0 and host.size == 1:
+            raise ValueError(f"t1 equals t0 = {float(t0):g}; the solution there is x0 itself, so ask for another time.")
+        steps = np.diff(np.concatenate([np.atleast_1d(t0), host]))
+        if host[0] == t0:
+            steps = steps[1:]
+        if not (np.all(steps > 0) or np.all(steps < 0)):
+            raise ValueError(
+                "the save times must be strictly increasing from t0, or strictly decreasing for a solve backwards in time, "
+                f"without repeats in {np.dtype(dtype).name}; sort them and drop duplicates."
+            )
+    return t0, (ts if ts.ndim == 0 else ts[-1]), (None if ts.ndim == 0 else ts)
+
+
+def control(control: PID | Fixed, method: Method, dtype: Any) -> None:
+    if isinstance(control, Fixed):
+        return
+    if not isinstance(control, PID):
+        raise TypeError(f"control must be PID(rtol, atol) or Fixed(steps), got {type(control).__name__}.")
+    if method.error_order is None:
+        raise ValueError(
+            "this method has no error estimate, so it cannot choose its steps: use control=Fixed(steps), or a method with "
+            "an embedded estimate such as Tsit5()."
+        )
+    if not concrete((control.rtol, control.atol)):
+        return
+    rtol, atol, eps = float(control.rtol), float(control.atol), float(jnp.finfo(dtype).eps)
+    if not (rtol >= 0 and atol >= 0 and rtol + atol > 0 and np.isfinite(rtol + atol)):
+        raise ValueError(f"rtol and atol must be finite, not negative and not both zero, got rtol={rtol:g}, atol={atol:g}.")
+    if 0 < rtol < eps or (rtol == 0 and atol < eps * 1e-3):
+        raise ValueError(
+            f"rtol = {rtol:g} is below the resolution of {np.dtype(dtype).name} ({eps:.1e}): no step could satisfy it. "
+            "Raise rtol, or make x0 float64 (jax.config.update('jax_enable_x64', True))."
+        )
+
+
+def max_steps(value: Any) -> int:
+    if not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"max_steps must be a whole number of at least 1, got {value!r}.")
+    return int(value)
+
+
+def field(stepper: Stepper, problem: Problem, t: Any, x: PyTree, args: PyTree) -> None:
+    """The vector field returns what the state is: the same structure, shapes and dtypes. Arguments are one lane's."""
+    got = jax.eval_shape(stepper.rhs, t, x, args)
+    _same(got, x, "the vector field")
+    if stepper.method.exponential and not isinstance(problem.L, Zero):
+        _same(jax.eval_shape(problem.L.apply, t, x), x, "L x")
+
+
+def _same(got: PyTree, x: PyTree, name: str) -> None:
+    if jax.tree.structure(got) != jax.tree.structure(x):
+        raise ValueError(
+            f"{name} returned a {jax.tree.structure(got)} where the state is a {jax.tree.structure(x)}; return the same structure."
+        )
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(x), strict=True):
+        if a.shape != b.shape:
+            raise ValueError(f"{name} returned shape {a.shape} where the state has {b.shape}; return one rate per component.")
+        if a.dtype != b.dtype:
+            raise TypeError(
+                f"{name} returned {a.dtype} where the state is {b.dtype}; cast its constants and weights, or cast x0 "
+                f"(real states cannot have complex rates)."
+            )

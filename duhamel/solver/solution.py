@@ -1,0 +1,109 @@
+"""What a solve returns."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, PyTree
+
+from duhamel.core.status import Status
+
+from .loop import Task
+
+
+class SolveError(RuntimeError):
+    """A solve that did not succeed, raised when `throw=True`; the sentence says what to do. Nothing computed is lost:
+    `.solution` holds it."""
+
+    solution: "Solution"
+
+    def __init__(self, message: str, solution: "Solution"):
+        super().__init__(message)
+        self.solution = solution
+
+
+class Stats(eqx.Module):
+    """Counts; () or (lanes,) each.
+
+    accepted, rejected  steps
+    nfe                 evaluations of the vector field that the steps and the first step size needed (interpolation with
+                        methods whose dense output has extra stages adds to it)
+    """
+
+    accepted: Int[Array, "..."]
+    rejected: Int[Array, "..."]
+    nfe: Int[Array, "..."]
+
+
+class Solution(eqx.Module):
+    """The solution of an initial value problem.
+
+    t       the times of x: t1, the save times, or every step's
+    x       the state (or fn of it) at those times: one leading axis for times, unless only t1 was asked for;
+            an ensemble's lanes come first
+    t1, x1  where the solve ended
+    status  0 is success; `Status(n).message` says the rest. () or (lanes,)
+    stats   steps and evaluations
+    error   sum over accepted steps of the root mean square of the local error estimate, differentiable; 0 for methods
+            without an estimate
+    """
+
+    t: Any
+    x: PyTree
+    t1: Any
+    x1: PyTree
+    status: Int[Array, "..."]
+    stats: Stats
+    error: Any
+    dense: "DenseOutput | None" = None
+
+    def __call__(self, t: Any) -> PyTree:
+        """x(t) at one time between t0 and t1; needs `save=Save(dense=True)`."""
+        if self.dense is None:
+            raise ValueError("This solution can only be evaluated at its own times; solve with save=Save(dense=True).")
+        return self.dense(t)
+
+    @property
+    def ok(self) -> Any:
+        return self.status == Status.success
+
+    def raise_if_failed(self) -> None:
+        """Raise SolveError if any lane failed. Nothing happens inside `jit`, where the status is not known yet."""
+        if isinstance(self.status, jax.core.Tracer):
+            return
+        status = np.atleast_1d(np.asarray(self.status))
+        failed = np.flatnonzero(status != Status.success)
+        if failed.size == 0:
+            return
+        first = Status(int(status[failed[0]]))
+        t1 = float(np.broadcast_to(np.asarray(self.t1), status.shape)[failed[0]])
+        where = "" if np.ndim(self.status) == 0 else f" in {failed.size} of {status.size} lanes, first in lane {failed[0]},"
+        raise SolveError(f"The solve stopped{where} at t = {t1:.6g}: {first.name}. {first.message}", self)
+
+
+class DenseOutput(eqx.Module):
+    """Continuous output: the steps' times and states; the step that holds t is taken again and interpolated."""
+
+    task: Task
+    t: Array
+    x: PyTree
+    accepted: Array
+
+    def __call__(self, t: Any) -> PyTree:
+        t = jnp.asarray(t, self.t.dtype)
+        if t.ndim == 1:
+            return jax.vmap(self._one)(t)
+        return self._one(t)
+
+    def _one(self, t: Array) -> PyTree:
+        stepper = self.task.stepper
+        sign = jnp.sign(self.task.span)
+        # Unused rows repeat the last time, so a search over all rows never lands in them.
+        j = jnp.clip(jnp.searchsorted(self.t * sign, t * sign, side="right") - 1, 0, jnp.maximum(self.accepted - 1, 0))
+        begin, h = self.t[j], self.t[j + 1] - self.t[j]
+        x = jax.tree.map(lambda rows: rows[j], self.x)
+        env = stepper.attempt(j, begin, h, stepper.slots(begin, x))
+        theta = (t - begin) / jnp.where(h == 0, 1.0, h)
+        return stepper.interpolate(begin, h, theta, stepper.densify(begin, h, env))

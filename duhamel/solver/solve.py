@@ -1,0 +1,206 @@
+"""The first front door: one initial value problem."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from duhamel.core.problem import Problem, as_problem
+from duhamel.methods.base import Method
+from duhamel.methods.explicit import Tsit5
+
+from . import checks
+from .adjoint import Forward, Tape
+from .control import PID, Fixed
+from .loop import State, Task, evaluations, run
+from .save import Save
+from .solution import DenseOutput, Solution, Stats
+from .stepper import Stepper, bind, initial_step, like, time_dtype
+from .tape import taped
+
+
+def solve(
+    problem: Problem | Callable,
+    x0: PyTree,
+    t1_or_ts: Any,
+    *,
+    t0: Any = 0.0,
+    args: PyTree = None,
+    method: Method | None = None,
+    control: PID | Fixed | None = None,
+    adjoint: Tape | Forward | None = None,
+    save: Save | None = None,
+    dt0: Any = None,
+    max_steps: int = 4096,
+    throw: bool = True,
+) -> Solution:
+    """Solve dx/dt = f(t, x, args), x(t0) = x0.
+
+        sol = solve(lambda t, x: -x, 1.0, 5.0)         # sol.x: x(5)
+        sol = solve(f, x0, jnp.linspace(0, 10, 101))   # sol.x: (101, ...)
+
+    problem   a vector field f(t, x, args) or f(t, x), `ODE(f)`, or `Semilinear(L, N)` for dx/dt = L x + N(t, x, args)
+    x0        array or pytree of arrays, float32, float64 or complex; all arithmetic is in its precision
+    t1_or_ts  the end time, or save times; before t0: the solve runs backwards
+    args      passed to f; differentiated, like x0, t0, the times and every array f closes over
+    method    Tsit5() unless told; ETDRK4() and its relatives treat L exactly
+    control   PID(rtol=1e-6, atol=1e-9) unless told, or Fixed(steps)
+    adjoint   Tape() for reverse mode (the default), Forward() for forward mode
+    save      Save(steps=True), Save(dense=True), Save(fn=...)
+    dt0       first step to try, chosen by the local error unless told
+    max_steps attempts before a solve is given up with a Status
+    throw     raise SolveError when a solve fails; inside `jit`, read sol.status instead
+
+    Works under jit, vmap, grad and jvp (with Forward()), forwards and backwards in time.
+    """
+    problem, x0 = as_problem(problem), checks.state(x0)
+    method = Tsit5() if method is None else method
+    control = PID() if control is None else control
+    adjoint = Tape() if adjoint is None else adjoint
+    save = Save() if save is None else save
+    dtype = time_dtype(x0)
+    checks.control(control, method, dtype)
+    args = checks.arguments(args, dtype)
+    t0, t1, ts = checks.times(t1_or_ts, t0, dtype)
+    steps = fixed_steps(control) if isinstance(control, Fixed) else checks.max_steps(max_steps)
+    stepper = bind(problem, method, t0, x0, args)
+    checks.field(stepper, problem, t0, x0, args)
+    stepper = tabulate(with_args(stepper, args), control, t0, t1)
+    dt0 = None if dt0 is None else jnp.asarray(dt0, dtype)
+    solution = _solve(stepper, x0, t0, t1, ts, control, adjoint, save, dt0, steps)
+    if not isinstance(solution.status, jax.core.Tracer):
+        solution = _trim(solution, save)
+        if throw:
+            solution.raise_if_failed()
+    return solution
+
+
+@eqx.filter_jit
+def _solve(
+    stepper: Stepper,
+    x0: PyTree,
+    t0: Any,
+    t1: Any,
+    ts: Any,
+    control: PID | Fixed,
+    adjoint: Tape | Forward,
+    save: Save,
+    dt0: Any,
+    max_steps: int,
+) -> Solution:
+    task, h = prepare(stepper, x0, t0, t1, ts, control, save, dt0, max_steps)
+    state = march(task, x0, h, adjoint)
+    return solution_of(task, state, ts, control, dt0)
+
+
+def with_args(stepper: Stepper, args: PyTree) -> Stepper:
+    return eqx.tree_at(lambda s: s.args, stepper, args, is_leaf=lambda v: v is None)
+
+
+def fixed_steps(control: Fixed) -> int:
+    if control.steps is not None:
+        return control.steps
+    n = np.shape(control.grid)[0] - 1 if np.ndim(control.grid) == 1 else 0
+    if n < 1:
+        raise ValueError(f"Fixed(grid=...) needs a 1-D array of at least two times, got shape {np.shape(control.grid)}.")
+    return n
+
+
+def prepare(
+    stepper: Stepper, x0: PyTree, t0: Any, t1: Any, ts: Any, control: Any, save: Save, dt0: Any, max_steps: int
+) -> tuple[Task, Any]:
+    """The task, and the first step to try. t0 and t1 are () or (lanes,)."""
+    span = t1 - t0
+    relative = None if ts is None else ts - t0
+    edges = None
+    if isinstance(control, Fixed):
+        # With lanes the grid is that of every lane, so the first lane's span stands for all.
+        edges = jax.lax.stop_gradient(_edges(control, t0, span.reshape(-1)[0], span.dtype))
+        task = Task(stepper, t0, span, relative, edges, None, save, max_steps)
+        return task, jnp.broadcast_to(edges[1], span.shape)
+    cast = lambda v: jnp.asarray(v, span.dtype)  # noqa: E731
+    control = PID(cast(control.rtol), cast(control.atol), control.p, control.i, control.d, control.safety, control.shrink, control.grow)
+    task = Task(stepper, t0, span, relative, None, control, save, max_steps)
+    if dt0 is None:
+        return task, initial_step(stepper, t0 + 0 * span, x0, control, span)
+    return task, jax.lax.stop_gradient(jnp.sign(span) * jnp.minimum(jnp.abs(dt0), jnp.abs(span)))
+
+
+def _edges(control: Fixed, t0: Any, span: Any, dtype: Any) -> Any:
+    if control.steps is not None:
+        return span * (jnp.arange(control.steps + 1, dtype=dtype) / control.steps)
+    return jnp.asarray(control.grid, dtype) - jnp.asarray(t0).reshape(-1)[0]
+
+
+def tabulate(stepper: Stepper, control: PID | Fixed, t0: Any, t1: Any) -> Stepper:
+    """Coefficients of an exponential method on a fixed grid, computed once: on the host in float64 where L is concrete.
+
+    Equal steps of an L that does not depend on time need one row.
+    """
+    from duhamel.core.linear import Scalar
+
+    if not (isinstance(control, Fixed) and stepper.method.exponential):
+        return stepper
+    grid = control.grid
+    if grid is None and checks.concrete((t0, t1)):
+        grid = np.linspace(float(t0), float(t1), control.steps + 1)
+    elif grid is None:
+        grid = t0 + (t1 - t0) * jnp.linspace(0.0, 1.0, control.steps + 1)
+    moving = isinstance(stepper.L, Scalar) and stepper.L.integral is not None
+    if control.steps is not None and not moving:
+        pairs = [(grid[0], (grid[-1] - grid[0]) / control.steps)]
+    else:
+        pairs = [(grid[i], grid[i + 1] - grid[i]) for i in range(len(grid) - 1)]
+    rows = [stepper.method.coef(stepper.L, t, h) for t, h in pairs]
+    table = [jax.tree.map(lambda *leaves: _stack(leaves), *column) for column in zip(*rows, strict=True)]
+    return eqx.tree_at(lambda s: s.table, stepper, table, is_leaf=lambda v: v is None)
+
+
+def _stack(leaves: tuple) -> Any:
+    return np.stack(leaves) if checks.concrete(leaves) else jnp.stack(leaves)
+
+
+def march(task: Task, x0: PyTree, h: Any, adjoint: Tape | Forward) -> State:
+    table = task.stepper.table
+    if table is not None:
+        task = eqx.tree_at(lambda t: t.stepper.table, task, like(table, x0))
+    if isinstance(adjoint, Forward):
+        return run(task, x0, h)
+    if not isinstance(adjoint, Tape):
+        raise TypeError(f"adjoint must be Tape() or Forward(), got {type(adjoint).__name__}.")
+    return taped((task, x0), jax.lax.stop_gradient(h), adjoint.memory)
+
+
+def solution_of(task: Task, state: State, ts: Any, control: Any, dt0: Any) -> Solution:
+    still = jax.lax.stop_gradient
+    chosen = not isinstance(control, Fixed) and dt0 is None
+    started = (2 if chosen else 0) + (1 if task.stepper.method.fsal else 0)
+    x1 = state.slots["x"]
+    t1 = task.t0 + still(state.s)
+    at_times, every, times = state.saves
+    dense = None
+    if task.save.every_step:
+        t, x = still(times), every
+    elif ts is not None:
+        t, x = ts, at_times
+    else:
+        from .loop import output
+
+        t, x = t1, output(task, t1, x1)
+    stats = Stats(state.accepted, state.refused, evaluations(task, state, started))
+    if task.save.dense:
+        dense = DenseOutput(task, still(times), every, state.accepted)
+    return Solution(t, x, t1, x1, state.status, stats, state.error, dense)
+
+
+def _trim(solution: Solution, save: Save) -> Solution:
+    """Outside `jit` the rows of every step are exactly those taken."""
+    if not save.every_step or solution.stats.accepted.ndim:
+        return solution
+    rows = int(solution.stats.accepted) + 1
+    x = jax.tree.map(lambda leaf: leaf[:rows], solution.x)
+    return eqx.tree_at(lambda s: (s.t, s.x), solution, (solution.t[:rows], x))
