@@ -42,4 +42,4 @@ class Card:
     source: str
     check: Callable[[Context], Sequence[Measurement]]
     expects: Verdict = Verdict.reproduced
-    seconds: float = 10.0
+    seconds: float | int = 10

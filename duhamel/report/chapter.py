@@ -35,7 +35,7 @@ class Chapter:
     text: tuple[str, ...] = ()
     records: tuple[Record, ...] = ()
     figures: tuple[Figure, ...] = ()
-    seconds: float = 0.0
+    seconds: float | int = 0
 
     def as_dict(self) -> dict[str, Any]:
         return {

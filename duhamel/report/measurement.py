@@ -17,9 +17,9 @@ class Measurement:
     """
 
     name: str
-    value: float
-    low: float = -math.inf
-    high: float = math.inf
+    value: float | int
+    low: float | int = -math.inf
+    high: float | int = math.inf
     unit: str = ""
     note: str = ""
 
@@ -73,4 +73,6 @@ def number(value: Any, digits: int = 3) -> str:
         text = f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:.0f}"
         return text.replace("-", "−")
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-    return f"{mantissa} × 10{str(int(exponent)).translate(_SUPERSCRIPT)}".replace("-", "−")
+    mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    times = {"1": "", "-1": "−"}.get(mantissa, f"{mantissa} × ")
+    return f"{times}10{str(int(exponent)).translate(_SUPERSCRIPT)}".replace("-", "−")

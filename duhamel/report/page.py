@@ -53,7 +53,7 @@ def data_uri(path: Path) -> str:
     return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float | int) -> str:
     """3.2 s, 48 s, 2 min 5 s."""
     if seconds < 10:
         return f"{seconds:.1f} s"

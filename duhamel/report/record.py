@@ -23,7 +23,7 @@ class Record:
     name: str
     value: float | int | str | None
     unit: str = ""
-    error: float | None = None
+    error: float | int | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:

@@ -1,0 +1,14 @@
+"""Every card, run fast: the verdict we published is the verdict we measure."""
+
+import pytest
+
+from duhamel.papers import registry, runner
+from duhamel.papers.card import Context
+
+
+@pytest.mark.parametrize("id", [e.id for e in registry.select(state="carded")])
+def test_the_verdict_stands(id):
+    outcome = runner.run(id, Context(fast=True))
+    assert outcome.failure == ""
+    said = [f"{m.name}: {m.value} (asked: {m.expected})" for m in outcome.measurements if not m.holds]
+    assert outcome.verdict == registry.card(id).expects, said
