@@ -19,6 +19,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from . import phi as host
 from . import phi_traced as traced
@@ -186,7 +187,7 @@ def _phis(kmax: int, a: Any, h: Any) -> list[Any]:
 
 
 def _concrete(*values: Any) -> bool:
-    return not any(isinstance(v, jax.core.Tracer) for v in values)
+    return not any(isinstance(v, Tracer) for v in values)
 
 
 def _with_lanes(values: Any, *times: Any) -> Any:
