@@ -219,7 +219,7 @@ def test_the_tables_that_scipy_has() -> None:
             assert ours.a[i] == pytest.approx(theirs.A[i, :i], rel=1e-15)
         assert ours.c[:s] == pytest.approx(theirs.C, rel=1e-15)
         assert ours.b[:s] == pytest.approx(theirs.B, rel=1e-15)
-        assert np.abs(ours.error) == pytest.approx(np.abs(theirs.E), rel=1e-14)
+        assert np.abs(np.array(ours.error)) == pytest.approx(np.abs(theirs.E), rel=1e-14)
     assert np.array(DOPRI5.dense) == pytest.approx(scipy.integrate.RK45.P, rel=1e-15)
     their8 = scipy.integrate.DOP853
     for i in range(12):
