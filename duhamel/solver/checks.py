@@ -31,7 +31,9 @@ def state(x0: PyTree) -> PyTree:
     x0 = jax.tree.map(jnp.asarray, x0)
     for leaf in jax.tree.leaves(x0):
         if not jnp.issubdtype(leaf.dtype, jnp.inexact):
-            raise TypeError(f"x0 has dtype {leaf.dtype}; a state that moves needs floating numbers, such as x0.astype(float).")
+            raise TypeError(
+                f"x0 has dtype {leaf.dtype}; a state that moves needs floating numbers, such as x0.astype(float)."
+            )
         if concrete(leaf) and not np.all(np.isfinite(leaf)):
             bad = int(np.sum(~np.isfinite(leaf)))
             raise ValueError(f"x0 holds {bad} value(s) that are NaN or infinite; the initial state must be finite.")
@@ -90,7 +92,9 @@ def control(control: PID | Fixed, method: Method, dtype: Any) -> None:
         return
     rtol, atol, eps = float(control.rtol), float(control.atol), float(jnp.finfo(dtype).eps)
     if not (rtol >= 0 and atol >= 0 and rtol + atol > 0 and np.isfinite(rtol + atol)):
-        raise ValueError(f"rtol and atol must be finite, not negative and not both zero, got rtol={rtol:g}, atol={atol:g}.")
+        raise ValueError(
+            f"rtol and atol must be finite, not negative and not both zero, got rtol={rtol:g}, atol={atol:g}."
+        )
     if 0 < rtol < eps or (rtol == 0 and atol < eps * 1e-3):
         raise ValueError(
             f"rtol = {rtol:g} is below the resolution of {np.dtype(dtype).name} ({eps:.1e}): no step could satisfy it. "
@@ -119,7 +123,9 @@ def _same(got: PyTree, x: PyTree, name: str) -> None:
         )
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(x), strict=True):
         if a.shape != b.shape:
-            raise ValueError(f"{name} returned shape {a.shape} where the state has {b.shape}; return one rate per component.")
+            raise ValueError(
+                f"{name} returned shape {a.shape} where the state has {b.shape}; return one rate per component."
+            )
         if a.dtype != b.dtype:
             raise TypeError(
                 f"{name} returned {a.dtype} where the state is {b.dtype}; cast its constants and weights, or cast x0 "

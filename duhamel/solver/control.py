@@ -87,4 +87,6 @@ def growth(
     )
     factor = jnp.clip(control.safety * jnp.exp(exponent), control.shrink, control.grow)
     factor = jnp.where(rejected_before, jnp.minimum(factor, 1.0), factor)
-    return jnp.where(accepted, factor, jnp.where(jnp.isfinite(square), jnp.minimum(factor, control.safety), control.shrink))
+    return jnp.where(
+        accepted, factor, jnp.where(jnp.isfinite(square), jnp.minimum(factor, control.safety), control.shrink)
+    )

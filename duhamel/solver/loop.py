@@ -180,7 +180,9 @@ def _order(stepper: Stepper) -> int:
     return stepper.method.order if order is None else order
 
 
-def _status(task: Task, state: State, square: Array, done: Array, accept: Array, h_next: Array, attempts: Array) -> Array:
+def _status(
+    task: Task, state: State, square: Array, done: Array, accept: Array, h_next: Array, attempts: Array
+) -> Array:
     eps = jnp.finfo(task.span.dtype).eps
     floor = jnp.maximum(2 * eps * jnp.abs(state.s), eps**2 * jnp.abs(task.span))
     stuck = ~accept & (jnp.abs(h_next) < floor)

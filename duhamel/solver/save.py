@@ -87,7 +87,9 @@ def select(where: Bool[Array, "..."], new: PyTree, old: PyTree) -> PyTree:
     return jax.tree.map(lambda a, b: jnp.where(where, a, b), new, old)
 
 
-def inside(ts: Float[Array, " n"], index: Int[Array, "..."], end: Float[Array, "..."], sign: Float[Array, "..."]) -> Bool[Array, "..."]:
+def inside(
+    ts: Float[Array, " n"], index: Int[Array, "..."], end: Float[Array, "..."], sign: Float[Array, "..."]
+) -> Bool[Array, "..."]:
     """Whether the index-th save time lies no later than `end`, in the direction of `sign`."""
     time = ts[jnp.minimum(index, ts.shape[0] - 1)]
     return (index < ts.shape[0]) & (time * sign <= end * sign)

@@ -79,7 +79,9 @@ class Solution(eqx.Module):
             return
         first = Status(int(status[failed[0]]))
         t1 = float(np.broadcast_to(np.asarray(self.t1), status.shape)[failed[0]])
-        where = "" if np.ndim(self.status) == 0 else f" in {failed.size} of {status.size} lanes, first in lane {failed[0]},"
+        where = (
+            "" if np.ndim(self.status) == 0 else f" in {failed.size} of {status.size} lanes, first in lane {failed[0]},"
+        )
         raise SolveError(f"The solve stopped{where} at t = {t1:.6g}: {first.name}. {first.message}", self)
 
 

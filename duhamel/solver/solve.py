@@ -106,7 +106,9 @@ def fixed_steps(control: Fixed) -> int:
         return control.steps
     n = np.shape(control.grid)[0] - 1 if np.ndim(control.grid) == 1 else 0
     if n < 1:
-        raise ValueError(f"Fixed(grid=...) needs a 1-D array of at least two times, got shape {np.shape(control.grid)}.")
+        raise ValueError(
+            f"Fixed(grid=...) needs a 1-D array of at least two times, got shape {np.shape(control.grid)}."
+        )
     return n
 
 
@@ -123,7 +125,16 @@ def prepare(
         task = Task(stepper, t0, span, relative, edges, None, save, max_steps)
         return task, jnp.broadcast_to(edges[1], span.shape)
     cast = lambda v: jnp.asarray(v, span.dtype)  # noqa: E731
-    control = PID(cast(control.rtol), cast(control.atol), control.p, control.i, control.d, control.safety, control.shrink, control.grow)
+    control = PID(
+        cast(control.rtol),
+        cast(control.atol),
+        control.p,
+        control.i,
+        control.d,
+        control.safety,
+        control.shrink,
+        control.grow,
+    )
     task = Task(stepper, t0, span, relative, None, control, save, max_steps)
     if dt0 is None:
         return task, initial_step(stepper, t0 + 0 * span, x0, control, span)

@@ -90,7 +90,9 @@ def time_dtype(x: PyTree) -> Any:
     return jnp.finfo(jnp.result_type(*jax.tree.leaves(x))).dtype
 
 
-def bind(problem: Problem, method: Method, t: Any, x: PyTree, args: PyTree, *, lanes: int = 0, axes: Any = None) -> Stepper:
+def bind(
+    problem: Problem, method: Method, t: Any, x: PyTree, args: PyTree, *, lanes: int = 0, axes: Any = None
+) -> Stepper:
     """A stepper for one lane's t, x and args (arrays, or their shapes); `args` in full is put in by the caller.
 
     Converting the vector field's closure makes every captured array an explicit input, and traces it once.
@@ -126,6 +128,8 @@ def initial_step(
     d2 = norm(jax.tree.map(jnp.subtract, f1, f0)) / jnp.where(h0 == 0, 1.0, jnp.abs(h0))
     bend = jnp.maximum(d1, d2)
     flat = bend <= 1e-15
-    h1 = jnp.where(flat, jnp.maximum(1e-6, 1e-3 * jnp.abs(h0)), (0.01 / jnp.where(flat, 1.0, bend)) ** (1.0 / (order + 1)))
+    h1 = jnp.where(
+        flat, jnp.maximum(1e-6, 1e-3 * jnp.abs(h0)), (0.01 / jnp.where(flat, 1.0, bend)) ** (1.0 / (order + 1))
+    )
     h = jnp.minimum(jnp.minimum(100.0 * jnp.abs(h0), h1.astype(span.dtype)), jnp.abs(span))
     return jax.lax.stop_gradient(jnp.sign(span) * jnp.where(jnp.isfinite(h), h, jnp.abs(h0)))

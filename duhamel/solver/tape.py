@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, PyTree
 from duhamel.rows.step import kept
 
 from .loop import Move, State, Task, advance, finish, local_error, output, run, start, unfinished
-from .save import inside, read, write
+from .save import read
 from .stepper import Stepper
 
 
@@ -47,15 +47,23 @@ def taped(diff: tuple, h: Float[Array, "..."], memory: int) -> State:
 
 
 @taped.def_fwd
-def _forward(perturbed: PyTree, diff: tuple, h: Array, memory: int) -> tuple[State, tuple]:
+def _forward(perturbed: PyTree, diff: tuple, h: Array, memory: int) -> tuple[State, tuple[State, Rows]]:
     del perturbed
-    task, x = diff
+    state, rows = record(*diff, h, memory)
+    return state, (state, rows)
+
+
+@taped.def_bwd
+def _backward(residuals: tuple, grad: State, perturbed: PyTree, diff: tuple, h: Array, memory: int) -> tuple:
+    del h
+    state, rows = residuals
+    task, x0 = diff
+    return pull_back(task, x0, state, rows, grad, times_perturbed(perturbed[0]), memory)
+
+
+def record(task: Task, x: PyTree, h: Array, memory: int) -> tuple[State, Rows]:
+    """`run`, writing the tape."""
     K = segment_length(x, task.max_steps, memory)
-    state, rows = _record(task, x, h, K)
-    return state, (rows, state.slots["x"], state.s)
-
-
-def _record(task: Task, x: PyTree, h: Array, K: int) -> tuple[State, Rows]:
     kept_states = jax.tree.map(lambda leaf: jnp.zeros((ceil(task.max_steps / K), *leaf.shape), leaf.dtype), x)
     times = jnp.zeros((task.max_steps, *task.span.shape), task.span.dtype)
 
@@ -101,37 +109,30 @@ class Cotangents(NamedTuple):
     steps: Array
 
 
-@taped.def_bwd
-def _backward(residuals: tuple, grad: State, perturbed: PyTree, diff: tuple, h: Array, memory: int) -> tuple:
-    del h
-    rows, x1, s1 = residuals
-    task, x0 = diff
-    times = _times_perturbed(perturbed[0])
+def pull_back(
+    task: Task, x0: PyTree, end: State, rows: Rows, grad: State, times: bool, memory: int
+) -> tuple[Task, PyTree]:
+    """Cotangents of (task, x0), given those of the final state. `times`: whether t0, t1 or the save times want one."""
     theta, rest = eqx.partition(_untimed(task), eqx.is_inexact_array)
-    out = _Incoming(grad.slots.get("x"), grad.saves[0], grad.saves[1], grad.error)
-    if task.stepper.method.fsal and jax.tree.leaves(grad.slots.get("F")):
-        raise NotImplementedError("the kept slope of a solve has no derivative of its own; differentiate the state instead.")
-    shape = task.span.shape
+    out = _Incoming(grad.slots["x"], grad.saves[0], grad.saves[1], grad.error)
+    s1 = end.s
     cot = Cotangents(
         x=_dense(out.x, x0),
         theta=jax.tree.map(jnp.zeros_like, theta),
         ts=None if task.ts is None else jnp.zeros_like(task.ts),
-        saved=jnp.full(shape, 0 if task.ts is None else task.ts.shape[0], jnp.int32),
-        steps=jnp.sum(_written(rows), axis=0).astype(jnp.int32),
+        saved=end.saved,
+        steps=end.accepted,
     )
-    if task.ts is not None:  # a lane that stopped early never wrote the later rows
-        reached = jax.vmap(lambda k: inside(task.ts, jnp.full(shape, k), s1, jnp.sign(task.span)))
-        cot = cot._replace(saved=jnp.sum(reached(jnp.arange(task.ts.shape[0])), axis=0).astype(jnp.int32))
     if times and not _empty(out.every):
         raise NotImplementedError(
             "Derivatives with respect to t0 and t1 are not defined for Save(steps=True), whose times the controller "
             "chooses; save at given times instead."
         )
-    end = _time_cotangent(task, s1, x1, cot.x) if times else jnp.zeros_like(s1)
+    late = _time_cotangent(task, s1, end.slots["x"], cot.x) if times else jnp.zeros_like(s1)
     cot = _walk(task, theta, rest, rows, out, cot, segment_length(x0, task.max_steps, memory))
     cot = _first_row(task, theta, rest, x0, out, cot)
-    begin = _time_cotangent(task, jnp.zeros_like(s1), x0, cot.x) if times else jnp.zeros_like(s1)
-    return _assemble(task, cot, begin, end), cot.x
+    early = _time_cotangent(task, jnp.zeros_like(s1), x0, cot.x) if times else jnp.zeros_like(s1)
+    return _assemble(task, cot, early, late), cot.x
 
 
 class _Incoming(NamedTuple):
@@ -143,13 +144,8 @@ class _Incoming(NamedTuple):
     error: Any
 
 
-def _times_perturbed(task: Task) -> bool:
+def times_perturbed(task: Task) -> bool:
     return any(flag for flag in jax.tree.leaves((task.t0, task.span, task.ts)))
-
-
-def _written(rows: Rows) -> Array:
-    index = jnp.arange(rows.h.shape[0])
-    return (rows.h != 0) & (index < rows.count).reshape(-1, *(1,) * (rows.h.ndim - 1))
 
 
 def _untimed(task: Task) -> Task:
@@ -289,7 +285,9 @@ def _first_row(task: Task, theta: PyTree, rest: PyTree, x0: PyTree, out: _Incomi
 
     def first(x: PyTree, theta: PyTree, dt: Array) -> PyTree:
         full = _timed(task, theta, rest)
-        shifted = x if task.ts is None else jax.tree.map(lambda a, f: a + dt * f, x, _slope(stepper, task.t0 + 0 * dt, x0))
+        shifted = (
+            x if task.ts is None else jax.tree.map(lambda a, f: a + dt * f, x, _slope(stepper, task.t0 + 0 * dt, x0))
+        )
         return output(full, task.t0 + dt, shifted)
 
     if _empty(out.at_times) and _empty(out.every):
@@ -323,11 +321,11 @@ def _time_cotangent(task: Task, s: Array, x: PyTree, x_bar: PyTree) -> Array:
     return total
 
 
-def _assemble(task: Task, cot: Cotangents, begin: Array, end: Array) -> Task:
+def _assemble(task: Task, cot: Cotangents, early: Array, late: Array) -> Task:
     """Cotangents in the task's own structure. x(t0 + span): span moves the end; t0 moves both ends."""
     where = lambda t: (t.t0, t.span, t.ts, t.edges, t.control)  # noqa: E731
     ts_bar = cot.ts
-    t0_bar = end - begin + (0.0 if ts_bar is None else jnp.sum(ts_bar))
+    t0_bar = late - early + (0.0 if ts_bar is None else jnp.sum(ts_bar))
     t0_bar = jnp.sum(t0_bar) if task.t0.ndim == 0 else t0_bar
     untouched = jax.tree.map(jnp.zeros_like, eqx.filter((task.edges, task.control), eqx.is_inexact_array))
-    return eqx.tree_at(where, cot.theta, (t0_bar, end, ts_bar, *untouched), is_leaf=lambda v: v is None)
+    return eqx.tree_at(where, cot.theta, (t0_bar, late, ts_bar, *untouched), is_leaf=lambda v: v is None)

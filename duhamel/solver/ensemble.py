@@ -1,0 +1,163 @@
+"""The second front door: many initial value problems at once, each with steps of its own."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from duhamel.core.problem import Problem, as_problem
+from duhamel.methods.base import Method
+from duhamel.methods.explicit import Tsit5
+
+from . import checks
+from .adjoint import Forward, Tape
+from .control import PID, Fixed
+from .lanes import march_lanes, taped_lanes
+from .save import Save
+from .solution import Solution
+from .solve import fixed_steps, prepare, solution_of, tabulate
+from .stepper import Stepper, bind, like, time_dtype
+
+CACHE = 2**15  # bytes of state and stages a chunk may take: the first-level cache of a core
+
+
+def ensemble(
+    problem: Problem | Callable,
+    x0s: PyTree,
+    t1_or_ts: Any,
+    *,
+    t0: Any = 0.0,
+    args: PyTree = None,
+    in_axes: PyTree = None,
+    method: Method | None = None,
+    control: PID | Fixed | None = None,
+    adjoint: Tape | Forward | None = None,
+    save: Save | None = None,
+    dt0: Any = None,
+    max_steps: int = 4096,
+    chunk: int | None = None,
+    throw: bool = True,
+) -> Solution:
+    """Solve dx/dt = f(t, x, args) from many initial states or with many parameters, every lane with its own steps.
+
+        sols = ensemble(lorenz, x0s, 1.0, args=rhos, in_axes=0)       # sols.x: (lanes, 3)
+
+    The result equals `solve` lane by lane, and a lane does not depend on its neighbours. It is faster than
+    `jax.vmap(solve)`: the lanes are the last axis inside, run in chunks that stay in cache, and slow lanes are gathered so
+    that finished ones cost nothing. Its gradient carries one cotangent for weights that the lanes share.
+
+    x0s       each leaf (lanes, ...)
+    args      arguments of f
+    in_axes   which of them have a leading lane axis: 0 or None for all, or a pytree of those that matches args from the top
+    chunk     lanes run together; chosen from the size of the state unless told. Give more (256 and up) if f is dominated by
+              matrix products, fewer if the state is large
+    The other arguments are those of `solve`. Solution fields have the lanes first: x (lanes, ...) or (lanes, times, ...).
+    """
+    problem = as_problem(problem)
+    x0s, lanes = _states(x0s)
+    method = Tsit5() if method is None else method
+    control = PID() if control is None else control
+    adjoint = Tape() if adjoint is None else adjoint
+    save = Save() if save is None else save
+    if save.dense:
+        raise ValueError("an ensemble has no dense output; give save times, or vmap solve(..., save=Save(dense=True)).")
+    dtype = time_dtype(x0s)
+    checks.control(control, method, dtype)
+    args = checks.arguments(args, dtype)
+    t0, t1, ts = checks.times(t1_or_ts, t0, dtype)
+    steps = fixed_steps(control) if isinstance(control, Fixed) else checks.max_steps(max_steps)
+    axes = _axes(args, in_axes, lanes)
+    first = lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)  # noqa: E731
+    one = jax.tree.map(lambda axis, leaf: first(leaf) if axis == 0 else leaf, axes, args, is_leaf=lambda a: a is None)
+    x_one = jax.tree.map(first, x0s)
+    stepper = bind(problem, method, t0, x_one, one, lanes=1, axes=axes)
+    checks.field(stepper, problem, t0, x_one, one)
+    stepper = eqx.tree_at(lambda s: s.args, stepper, args, is_leaf=lambda v: v is None)
+    stepper = tabulate(stepper, control, t0, t1)
+    width = _width(stepper, x_one, lanes) if chunk is None else checks.max_steps(chunk)
+    dt0 = None if dt0 is None else jnp.asarray(dt0, dtype)
+    solution = _ensemble(stepper, x0s, t0, t1, ts, control, adjoint, save, dt0, steps, min(width, lanes))
+    if throw:
+        solution.raise_if_failed()
+    return solution
+
+
+@eqx.filter_jit
+def _ensemble(
+    stepper: Stepper,
+    x0s: PyTree,
+    t0: Any,
+    t1: Any,
+    ts: Any,
+    control: PID | Fixed,
+    adjoint: Tape | Forward,
+    save: Save,
+    dt0: Any,
+    max_steps: int,
+    width: int,
+) -> Solution:
+    lanes = jax.tree.leaves(x0s)[0].shape[0]
+    x = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), x0s)
+    everywhere = jnp.broadcast_to(t1, (lanes,))
+    task, h = prepare(stepper, x, t0, everywhere, ts, control, save, dt0, max_steps)
+    if stepper.table is not None:
+        table = jax.tree.map(lambda rows: rows[..., None] if _elementwise(rows) else rows, like(stepper.table, x))
+        task = eqx.tree_at(lambda t: t.stepper.table, task, table)
+    if isinstance(adjoint, Forward):
+        state = march_lanes(task, x, h, width)
+    else:
+        state = taped_lanes((task, x), jax.lax.stop_gradient(h), adjoint.memory, width)
+    solution = solution_of(task, state, ts, control, dt0)
+    lanes_first = lambda tree: jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), tree)  # noqa: E731
+    if ts is None or save.every_step:
+        solution = eqx.tree_at(lambda s: s.t, solution, lanes_first(solution.t))
+    return eqx.tree_at(lambda s: (s.x, s.x1), solution, (lanes_first(solution.x), lanes_first(solution.x1)))
+
+
+def _elementwise(rows: Any) -> bool:
+    """Coefficients with one number per component: (steps, n), which must broadcast against (n, lanes)."""
+    return rows.ndim == 2
+
+
+def _states(x0s: PyTree) -> tuple[PyTree, int]:
+    x0s = checks.state(x0s)
+    leaves = jax.tree.leaves(x0s)
+    sizes = {leaf.shape[0] if leaf.ndim else None for leaf in leaves}
+    if len(sizes) != 1 or None in sizes or 0 in sizes:
+        raise ValueError(
+            f"x0s needs the same number of lanes, at least one, as the first axis of every leaf, got shapes "
+            f"{', '.join(str(leaf.shape) for leaf in leaves)}."
+        )
+    return x0s, sizes.pop()
+
+
+def _axes(args: PyTree, in_axes: PyTree, lanes: int) -> PyTree:
+    """One of 0 or None for every leaf of args."""
+    none = lambda v: v is None  # noqa: E731
+    try:
+        axes = jax.tree.map(lambda axis, part: jax.tree.map(lambda _: axis, part), in_axes, args, is_leaf=none)
+    except ValueError as error:
+        raise ValueError(
+            f"in_axes {in_axes!r} does not match args: give 0 or None, or a pytree of those like args."
+        ) from error
+    for axis, leaf in zip(jax.tree.leaves(axes, is_leaf=none), jax.tree.leaves(args, is_leaf=none), strict=True):
+        if axis not in (0, None):
+            raise ValueError(f"in_axes holds {axis!r}; lanes are the first axis (0), or the argument is shared (None).")
+        if axis == 0 and leaf is not None and np.shape(leaf)[:1] != (lanes,):
+            raise ValueError(
+                f"in_axes says that an argument of shape {np.shape(leaf)} has {lanes} lanes as its first axis."
+            )
+    return axes
+
+
+def _width(stepper: Stepper, x: PyTree, lanes: int) -> int:
+    """Lanes whose state and stages fit the cache; at least 256 where weights make matrix products of them."""
+    size = sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(x))
+    fits = CACHE // (size * (len(stepper.method.pattern.rows) + 2))
+    width = int(2 ** np.clip(np.floor(np.log2(max(fits, 1))), 5, 8))
+    weights = jax.tree.leaves(eqx.filter(stepper.rhs, eqx.is_inexact_array))
+    return max(width, 256) if any(w.ndim >= 2 for w in weights) else width

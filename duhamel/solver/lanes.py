@@ -1,0 +1,231 @@
+"""Many lanes through the forward loop: in chunks that stay in cache, with the slow lanes gathered together.
+
+A chunk runs until it is done, or until half its lanes are and it has run long enough that gathering pays. What is left of
+all chunks is then gathered and run on, until nothing is. The reverse pass takes the chunks one by one; the cotangents of
+weights that the lanes share are summed over lanes inside each step's own matrix products, and over chunks.
+"""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+from duhamel.core.status import Status
+
+from .loop import RUNNING, State, Task, advance, finish, start
+from .tape import Rows, pull_back, record, times_perturbed
+
+PATIENCE = 128  # attempts a chunk makes before it may leave its slow lanes to the next round
+TAIL = 32  # width of the chunks once few lanes are left
+
+
+class Bundle(NamedTuple):
+    """Everything that belongs to lanes. `ids` says where a lane came from; `args` are the per-lane arguments."""
+
+    state: State
+    span: Array
+    args: PyTree
+    ids: Array
+
+
+def lane_args(task: Task) -> tuple[PyTree, PyTree]:
+    """(arguments with a leading lane axis, shared arguments), each None where the other is not."""
+    axes = task.stepper.axes
+    per = jax.tree.map(lambda axis, leaf: leaf if axis == 0 else None, axes, task.stepper.args, is_leaf=_none)
+    shared = jax.tree.map(lambda axis, leaf: None if axis == 0 else leaf, axes, task.stepper.args, is_leaf=_none)
+    return per, shared
+
+
+def _none(value: Any) -> bool:
+    return value is None
+
+
+def with_lanes(task: Task, span: Array, per: PyTree) -> Task:
+    """The task of some of the lanes."""
+    _, shared = lane_args(task)
+    args = eqx.combine(per, shared)
+    return eqx.tree_at(lambda t: (t.span, t.stepper.args), task, (span, args), is_leaf=_none)
+
+
+def lanes_of(tree: PyTree, pick: Any) -> PyTree:
+    """Apply pick to the lane axis, the last one, of each leaf; leaves without lanes (the shared index) stay."""
+    return jax.tree.map(lambda leaf: pick(leaf, leaf.ndim - 1) if leaf.ndim else leaf, tree)
+
+
+def slice_lanes(bundle: Bundle, begin: Array, width: int) -> Bundle:
+    cut = lambda leaf, axis: jax.lax.dynamic_slice_in_dim(leaf, begin, width, axis)  # noqa: E731
+    return Bundle(
+        lanes_of(bundle.state, cut),
+        cut(bundle.span, 0),
+        jax.tree.map(lambda a: cut(a, 0), bundle.args),
+        cut(bundle.ids, 0),
+    )
+
+
+def put_lanes(bundle: Bundle, state: State, begin: Array) -> Bundle:
+    def put(leaf: Array, part: Array) -> Array:
+        return jax.lax.dynamic_update_slice_in_dim(leaf, part, begin, leaf.ndim - 1) if leaf.ndim else leaf
+
+    return bundle._replace(state=jax.tree.map(put, bundle.state, state))
+
+
+def take_lanes(bundle: Bundle, order: Array) -> Bundle:
+    take = lambda leaf, axis: jnp.take(leaf, order, axis=axis)  # noqa: E731
+    return Bundle(
+        lanes_of(bundle.state, take),
+        take(bundle.span, 0),
+        jax.tree.map(lambda a: take(a, 0), bundle.args),
+        take(bundle.ids, 0),
+    )
+
+
+def march_lanes(task: Task, x: PyTree, h: Array, width: int) -> State:
+    """`loop.run` over all lanes; the same numbers, lane by lane."""
+    lanes = task.span.shape[0]
+    if lanes <= TAIL or task.edges is not None and lanes <= width:
+        loop = jax.lax.while_loop(_any_running, lambda state: advance(task, state)[0], start(task, x, h))
+        return finish(task, loop)
+    per, _ = lane_args(task)
+    bundle = Bundle(start(task, x, h), task.span, per, jnp.arange(lanes))
+    bundle = _pad(bundle, -lanes % width)
+    bundle = _round(task, bundle, width)
+    if task.edges is None:  # on a fixed grid all lanes end together
+        wide, narrow = 2 * TAIL, min(TAIL, width)
+        bundle = jax.lax.while_loop(lambda b: _running(b) > wide, lambda b: _round(task, _gather(b), width), bundle)
+        bundle = jax.lax.while_loop(lambda b: _running(b) > 0, lambda b: _round(task, _gather(b), narrow), bundle)
+        bundle = take_lanes(bundle, jnp.argsort(bundle.ids))
+    state = lanes_of(bundle.state, lambda leaf, axis: jax.lax.slice_in_dim(leaf, 0, lanes, axis=axis))
+    return finish(task, state)
+
+
+def _any_running(state: State) -> Array:
+    return jnp.any(state.status == RUNNING)
+
+
+def _running(bundle: Bundle) -> Array:
+    return jnp.sum(bundle.state.status == RUNNING)
+
+
+def _gather(bundle: Bundle) -> Bundle:
+    """Running lanes first."""
+    return take_lanes(bundle, jnp.argsort(bundle.state.status != RUNNING, stable=True))
+
+
+def _pad(bundle: Bundle, extra: int) -> Bundle:
+    """Lanes that have already ended, so that every chunk is full."""
+    if extra == 0:
+        return bundle
+
+    def pad(leaf: Array, axis: int) -> Array:
+        first = jax.lax.slice_in_dim(leaf, 0, 1, axis=axis)
+        return jnp.concatenate([leaf, jnp.repeat(first, extra, axis=axis)], axis=axis)
+
+    lanes = bundle.span.shape[0]
+    padded = Bundle(
+        lanes_of(bundle.state, pad),
+        pad(bundle.span, 0),
+        jax.tree.map(lambda a: pad(a, 0), bundle.args),
+        jnp.arange(lanes + extra),
+    )
+    status = jnp.where(jnp.arange(lanes + extra) < lanes, padded.state.status, Status.success).astype(jnp.int32)
+    return padded._replace(state=padded.state._replace(status=status))
+
+
+def _round(task: Task, bundle: Bundle, width: int) -> Bundle:
+    """Every chunk that holds a running lane runs until it is done, or few of its lanes are left after PATIENCE attempts."""
+    running = bundle.state.status == RUNNING
+    last = jnp.max(jnp.where(running, jnp.arange(running.shape[0]), -1))
+
+    def chunk(i: Array, bundle: Bundle) -> Bundle:
+        begin = i * width
+        part = slice_lanes(bundle, begin, width)
+        own = with_lanes(task, part.span, part.args)
+        first = part.state.index
+
+        def go_on(state: State) -> Array:
+            left = jnp.sum(state.status == RUNNING)
+            return (left > 0) & ((2 * left > width) | (state.index - first < PATIENCE) | (task.edges is not None))
+
+        state = jax.lax.while_loop(go_on, lambda state: advance(own, state)[0], part.state)
+        return put_lanes(bundle, state, begin)
+
+    return jax.lax.fori_loop(0, last // width + 1, chunk, bundle)
+
+
+@eqx.filter_custom_vjp
+def taped_lanes(diff: tuple, h: Array, memory: int, width: int) -> State:
+    """`march_lanes`, with its reverse mode. diff = (task, x)."""
+    task, x = diff
+    return march_lanes(task, x, h, width)
+
+
+@taped_lanes.def_fwd
+def _forward(perturbed: PyTree, diff: tuple, h: Array, memory: int, width: int) -> tuple[State, Rows | None]:
+    del perturbed
+    task, x = diff
+    if task.span.shape[0] <= width:
+        state, rows = record(task, x, h, memory)
+        return state, (state, rows)
+    state = march_lanes(task, x, h, width)
+    return state, None
+
+
+@taped_lanes.def_bwd
+def _backward(residuals: Any, grad: State, perturbed: PyTree, diff: tuple, h: Array, memory: int, width: int) -> tuple:
+    task, x = diff
+    times = times_perturbed(perturbed[0])
+    if residuals is not None:
+        return pull_back(task, x, *residuals, grad, times, memory)
+    return _backward_chunks(task, x, h, grad, times, memory, width)
+
+
+def _backward_chunks(
+    task: Task, x: PyTree, h: Array, grad: State, times: bool, memory: int, width: int
+) -> tuple[Task, PyTree]:
+    """Chunk after chunk: run forward once more to write its tape, then walk back. One tape is alive at a time."""
+    lanes = task.span.shape[0]
+    extra = -lanes % width
+    per, _ = lane_args(task)
+    pad = lambda leaf, axis: jnp.concatenate(  # noqa: E731
+        [leaf, jnp.repeat(jax.lax.slice_in_dim(leaf, 0, 1, axis=axis), extra, axis=axis)], axis=axis
+    )
+    pad_zero = lambda leaf, axis: jnp.pad(leaf, [(0, 0)] * axis + [(0, extra)])  # noqa: E731
+    x, h, span = lanes_of(x, pad), pad(h, 0), pad_zero(task.span, 0)  # a span of 0: nothing to do
+    per = jax.tree.map(lambda a: pad(a, 0), per)
+    grad = lanes_of(grad, pad_zero)
+
+    def chunk(total: PyTree, i: Array) -> tuple[PyTree, tuple]:
+        cut = lambda leaf, axis: jax.lax.dynamic_slice_in_dim(leaf, i * width, width, axis)  # noqa: E731
+        own = with_lanes(task, cut(span, 0), jax.tree.map(lambda a: cut(a, 0), per))
+        x_part, h_part = lanes_of(x, cut), cut(h, 0)
+        state, rows = record(own, x_part, h_part, memory)
+        task_bar, x_bar = pull_back(own, x_part, state, rows, lanes_of(grad, cut), times, memory)
+        per_bar, shared_bar = lane_args(task_bar)
+        span_bar = task_bar.span
+        rest = eqx.tree_at(lambda t: (t.span, t.stepper.args), task_bar, (None, shared_bar), is_leaf=_none)
+        return jax.tree.map(jnp.add, total, rest), (x_bar, span_bar, per_bar)
+
+    total, bars = jax.lax.scan(chunk, _zero_cotangent(task), jnp.arange((lanes + extra) // width))
+    x_bar, span_bar, per_bar = bars
+    x_bar = jax.tree.map(lambda leaf: _unchunk(leaf, lanes, -1), x_bar)
+    span_bar = _unchunk(span_bar, lanes, -1)
+    per_bar = jax.tree.map(lambda leaf: _unchunk(leaf, lanes, 0), per_bar)
+    _, shared_bar = lane_args(total)
+    args_bar = eqx.combine(per_bar, shared_bar)
+    return eqx.tree_at(lambda t: (t.span, t.stepper.args), total, (span_bar, args_bar), is_leaf=_none), x_bar
+
+
+def _zero_cotangent(task: Task) -> Task:
+    zero = jax.tree.map(jnp.zeros_like, eqx.filter(task, eqx.is_inexact_array))
+    _, shared = lane_args(zero)
+    return eqx.tree_at(lambda t: (t.span, t.stepper.args), zero, (None, shared), is_leaf=_none)
+
+
+def _unchunk(leaf: Array, lanes: int, axis: int) -> Array:
+    """(chunks, ..., width, ...) with the lanes at `axis` of a chunk -> all lanes at that axis."""
+    if axis == 0:
+        return leaf.reshape(-1, *leaf.shape[2:])[:lanes]
+    leaf = jnp.moveaxis(leaf, 0, -2)
+    return leaf.reshape(*leaf.shape[:-2], -1)[..., :lanes]
