@@ -66,11 +66,10 @@ class Solve:
     """Where the folders of runs are."""
 
     def run(self) -> int:
-        from duhamel.jobs.solve import solve_equation
+        from duhamel.jobs.solve import Wish, solve_equation
 
-        limits = {"t1": self.t1, "method": self.method, "rtol": self.rtol, "atol": self.atol}
-        sizes = {"steps": self.steps, "points": self.points}
-        solve_equation(self.equation, **limits, **sizes, json=self.json, name=self.name, root=self.runs)
+        wish = Wish(self.t1, self.method, self.rtol, self.atol, self.steps, self.points)
+        solve_equation(self.equation, wish, json=self.json, name=self.name, root=self.runs)
         return 0
 
 
