@@ -31,9 +31,9 @@ DOPRI5 = Tableau(
     "dense output: L. F. Shampine, Math. Comp. 46 (1986) 135-150",
 )
 
-# DOP853: twelve stages, a thirteenth that is the first of the next step, three for dense output. Hairer and Wanner steer
-# by a nonlinear blend of an error of order 5 and one of order 3; a row of weights must be linear, so error is their
-# estimate of order 5 alone, which overstates the error more than the blend does.
+# DOP853: twelve stages, a thirteenth that is the first of the next step, three for dense output. Hairer and Wanner
+# steer by a nonlinear blend of an error of order 5 and one of order 3; a row of weights must be linear, so error is
+# their estimate of order 5 alone, which overstates the error more than the blend does.
 DOPRI8 = Tableau(
     name="Dopri8", order=8, error_order=5,
     c=(
@@ -152,7 +152,7 @@ DOPRI8 = Tableau(
         ),
     ),
     fsal=True,
-    reference="E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary Differential Equations I (2nd ed., Springer 1993), "
+    reference="E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary Differential Equations I (2nd ed., 1993), "
     "sections II.5 and II.6, and their code DOP853; the method of order 8 is due to Dormand and Prince",
 )
 # fmt: on
