@@ -1,0 +1,107 @@
+"""`duhamel plan`: samplers as data, listed, printed and checked before any network sees them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from duhamel.diffusion.plans.registry import SAMPLERS, SCHEDULES, build, find
+from duhamel.diffusion.schedule import Schedule
+from duhamel.report.console import records, say, table
+from duhamel.report.nearest import nearest
+from duhamel.report.record import Record, write_json
+from duhamel.rows import checks
+from duhamel.rows.plan import Plan
+
+REFINED = (20, 40, 80, 160)  # numbers of steps over which a slope is measured
+
+
+def list_plans(json: Path | None = None) -> None:
+    """The samplers by the names papers use."""
+    plans = {name: build(name, SCHEDULES["VP"](), steps=10) for name in SAMPLERS}
+    if json is not None:
+        write_json(
+            json,
+            [Record(name, p.nfe, "calls in 10 steps", more={"about": find(name).about}) for name, p in plans.items()],
+        )
+    rows = ((name, find(name).grid, p.nfe, "noise" if p.draws else "", find(name).about) for name, p in plans.items())
+    table(("name", "grid", "calls in 10 steps", "draws", "what it is"), rows, right=("calls in 10 steps",))
+    say("`duhamel plan show NAME` prints the numbers, `duhamel plan check NAME` measures them.")
+
+
+def show_plan(name: str, steps: int, schedule: str, order: int | None = None, json: Path | None = None) -> None:
+    """Print a plan: rows as equations, then the coefficients of every step."""
+    plan = build(name, schedule_named(schedule), steps=steps, **_options(order))
+    say(plan.show())
+    if json is not None:
+        write_json(json, _facts(plan))
+
+
+def check_plan(
+    name: str, steps: int, schedule: str, order: int | None = None, json: Path | None = None
+) -> list[Record]:
+    """Consistency, noise variance, and the slope of the error on an exact one-dimensional mixture, as records."""
+    noise = schedule_named(schedule)
+    plan = build(name, noise, steps=steps, **_options(order))
+    gap = checks.consistency(plan, noise.alpha, noise.sigma)
+    found = [*_facts(plan), Record("constant data and noise are kept, relative error", gap, "", gap)]
+    if plan.draws:
+        excess = checks.noise_variance(plan, noise.alpha, noise.sigma, 1.0)
+        found.append(Record("variance of unit Gaussian data, relative error", excess, "", excess))
+    elif name != "dpm-solver-fast":  # mixed orders, chosen by the number of steps: it has no slope
+        slopes = measured_slopes(
+            lambda n: build(name, noise, steps=n, terminal=False, t_min=_t_min(noise), **_options(order)), noise
+        )
+        found += [
+            Record(f"order between {a} and {b} steps, exact mixture", float(slope))
+            for a, b, slope in zip(REFINED, REFINED[1:], slopes, strict=False)
+        ]
+    if json is not None:
+        write_json(json, found)
+    records(found, f"{name} on {type(noise).__name__}")
+    return found
+
+
+def measured_slopes(builder: Callable[[int], Plan], schedule: Schedule) -> np.ndarray:
+    """The slope of the error on a three-component mixture whose flow is known, when the builder refines its grid."""
+    import equinox as eqx
+    import jax
+    import jax.numpy as jnp
+
+    from duhamel.diffusion.denoiser import Converted
+    from duhamel.diffusion.mixture1d import Mixture1D
+
+    mixture = Mixture1D(schedule, np.array([0.3, 0.5, 0.2]), np.array([-1.0, 0.2, 1.2]), np.array([0.1, 0.15, 0.08]))
+    first = builder(REFINED[0])
+    start, end = float(first.t[0]), float(first.t[-1])
+    x = np.linspace(-2.5, 2.5, 41) * float(np.hypot(schedule.alpha(start), schedule.sigma(start)))
+    with jax.enable_x64(True):
+        model = eqx.filter_jit(Converted(mixture.denoiser, schedule, "data", cast(Any, first.prediction)))
+        host = lambda tau, z: np.asarray(model(jnp.asarray(tau), z))  # noqa: E731
+        return checks.order(builder, host, x, mixture.quantile_map(x, start, end), REFINED)
+
+
+def schedule_named(name: str) -> Schedule:
+    """VP, VE, cosine or EDM with their usual parameters."""
+    known = {kind.lower(): make for kind, make in SCHEDULES.items()}
+    if name.lower() not in known:
+        raise ValueError(f"no schedule is called {name!r}; {nearest(name.lower(), known)}")
+    return known[name.lower()]()
+
+
+def _t_min(schedule: Schedule) -> float:
+    """A noise level of 5 %: closer to the data, and the slopes would need more steps to settle."""
+    return float(schedule.t_of_rho(np.float64(0.05)))
+
+
+def _options(order: int | None) -> dict[str, Any]:
+    return {} if order is None else {"order": order}
+
+
+def _facts(plan: Plan) -> list[Record]:
+    return [
+        Record("steps", plan.steps),
+        Record("model calls", plan.nfe),
+        Record("copies of the model in the program", plan.copies),
+    ]
