@@ -113,7 +113,7 @@ class Scalar(Linear):
 
     def apply(self, t: Any, x: Any) -> Any:
         a = self.value(t) if callable(self.value) else self.value
-        return jax.tree.map(lambda leaf: _like(a, leaf) * leaf, x)
+        return jax.tree.map(lambda leaf: like(a, leaf) * leaf, x)
 
     def phis(self, kmax: int, t: Any, h: Any) -> list[Any]:
         if self.integral is None:
@@ -143,7 +143,7 @@ class Diagonal(Linear):
     values: Any = eqx.field(converter=lambda v: v if isinstance(v, jax.Array) else np.asarray(v))
 
     def apply(self, t: Any, x: Any) -> Any:
-        return _like(_with_lanes(self.values, t), x) * x
+        return like(_with_lanes(self.values, t), x) * x
 
     def phis(self, kmax: int, t: Any, h: Any) -> list[Any]:
         if _concrete(self.values, t, h):
@@ -162,7 +162,7 @@ class Dense(Linear):
 
     def apply(self, t: Any, x: Any) -> Any:
         del t
-        return Matrix(_like(self.matrix, x)) * x
+        return Matrix(like(self.matrix, x)) * x
 
     def phis(self, kmax: int, t: Any, h: Any) -> list[Matrix]:
         if _concrete(self.matrix, t, h):
@@ -195,8 +195,8 @@ def _with_lanes(values: Any, *times: Any) -> Any:
     return values[..., None] if any(np.ndim(t) == 1 for t in times) else values
 
 
-def _like(values: Any, x: Any) -> Any:
-    """values in x's precision: float64 numbers must not promote a float32 state."""
+def like(values: Any, x: Any) -> Any:
+    """values as JAX numbers in x's precision, real or complex as they are: float64 must not promote a float32 state."""
     precision = jnp.finfo(jnp.result_type(x)).dtype
     kind = jnp.result_type(precision, 1j) if jnp.iscomplexobj(values) else precision
     return jnp.asarray(values).astype(kind)

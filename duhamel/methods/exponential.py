@@ -77,16 +77,16 @@ def _phis(L: Linear, t: Any, h: Any, entries: Iterable[Entry | Node]) -> dict[fl
     """phi_0, phi_1, ... over [t, t + c h] for every node c that occurs, each list computed in one go."""
     highest: dict[float, int] = {}
     for entry in entries:
-        for k, c in [(0, entry)] if isinstance(entry, Node) else [(k, c) for _, k, c in entry]:
+        for k, c in [(k, c) for _, k, c in entry] if isinstance(entry, tuple) else [(0, entry)]:
             if c:  # the state at node 0 is the state itself
                 highest[c] = max(highest.get(c, 0), k)
     return {c: L.phis(kmax, t, c * h) for c, kmax in highest.items()}
 
 
 def _flow_or_sum(entry: Entry | Node, phis: dict[float, list[Any]], h: Any) -> Any:
-    if isinstance(entry, Node):
-        return phis[entry][0] if entry else 1.0
-    return h * reduce(add, [w * phis[c][k] for w, k, c in entry])
+    if isinstance(entry, tuple):
+        return h * reduce(add, [w * phis[c][k] for w, k, c in entry])
+    return phis[entry][0] if entry else 1.0
 
 
 def _stage(tableau: ExponentialTableau, i: int) -> str:

@@ -1,0 +1,84 @@
+"""What a partial differential equation is here: u_t = L u + N(u) on a periodic box, kept in Fourier space.
+
+One object serves everything: its parameters are a pytree (differentiate or vmap them), its linear symbol and nonlinear
+term make a `Semilinear` problem for `duhamel.solve`, and it brings its invariants, a first initial condition and, where
+one is known, an exact solution to measure against.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Complex, Inexact
+
+from duhamel.core.linear import Diagonal
+from duhamel.core.problem import Problem, Semilinear
+
+from .grid import Grid
+
+
+class Equation(eqx.Module):
+    """Abstract. Fields of a subclass are parameters: Python numbers or (traced) arrays.
+
+    dims     numbers of dimensions in which the equation is written
+    real     the field is real (kept as rfftn) or complex (fftn)
+    dealias  fraction of the modes that products keep: 2/3 for quadratic, 1/2 for cubic terms, 1 to switch it off
+    """
+
+    dims: ClassVar[tuple[int, ...]] = (1,)
+    real: ClassVar[bool] = True
+    dealias: eqx.AbstractVar[float | int]
+
+    @abstractmethod
+    def symbol(self, grid: Grid) -> Any:
+        """L: one number per mode, of the modes' full shape."""
+
+    @abstractmethod
+    def nonlinear(self, grid: Grid) -> Callable[[Any, Complex[Array, "..."]], Complex[Array, "..."]]:
+        """N(t, modes) -> modes, with everything that depends on the grid alone computed once."""
+
+    @abstractmethod
+    def initial(self, grid: Grid) -> np.ndarray:
+        """A field in real space, float64, from which the equation shows what it is known for."""
+
+    @abstractmethod
+    def invariants(self, grid: Grid, modes: Complex[Array, "..."]) -> dict[str, Inexact[Array, "..."]]:
+        """Integrals that the nonlinear term conserves; with dissipation or forcing they change at a known rate."""
+
+    def problem(self, grid: Grid) -> Problem:
+        """du/dt = L u + N(u) for `duhamel.solve`, with the state in Fourier space."""
+        self.check(grid)
+        return Semilinear(Diagonal(self.symbol(grid)), NonlinearTerm(self.nonlinear(grid)))
+
+    def check(self, grid: Grid) -> None:
+        if grid.dim not in self.dims:
+            wanted = " or ".join(map(str, self.dims))
+            raise ValueError(
+                f"{type(self).__name__} is written in {wanted} dimensions, and the grid has {grid.dim}; "
+                f"build it with {wanted} numbers of points."
+            )
+
+    def to_modes(self, grid: Grid, u: Any) -> Complex[Array, "..."]:
+        return grid.to_modes(jnp.asarray(u), self.real)
+
+    def to_points(self, grid: Grid, modes: Complex[Array, "..."]) -> Inexact[Array, "..."]:
+        return grid.to_points(modes, self.real)
+
+
+class NonlinearTerm(eqx.Module):
+    """N(t, x, args) of a semidiscrete equation: what `Semilinear` calls."""
+
+    function: Callable
+
+    def __call__(self, t: Any, x: Complex[Array, "..."], args: Any) -> Complex[Array, "..."]:
+        del args
+        return self.function(t, x)
+
+
+def exactly(value: Any) -> Any:
+    """A parameter as a float64 NumPy number where it is concrete, so that symbols are built in double precision."""
+    return value if isinstance(value, Tracer) else np.asarray(value, np.float64)[()]

@@ -1,0 +1,116 @@
+"""The front door of partial differential equations: an equation, a grid, a first field, an end time."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Complex
+
+from duhamel.core.linear import like
+from duhamel.methods.base import Method
+from duhamel.methods.exponential import ETDRK4
+from duhamel.solver.adjoint import Forward, Tape
+from duhamel.solver.control import PID, Fixed
+from duhamel.solver.save import Save
+from duhamel.solver.solution import Solution
+from duhamel.solver.solve import solve as solve_ode
+
+from .equation import Equation
+from .grid import Grid
+
+
+def solve(
+    equation: Equation,
+    grid: Grid,
+    u0: Any,
+    t1_or_ts: Any,
+    *,
+    t0: Any = 0.0,
+    steps: int | None = None,
+    dt: float | int | None = None,
+    control: PID | Fixed | None = None,
+    method: Method | None = None,
+    save: Callable | None = None,
+    adjoint: Tape | Forward | None = None,
+    max_steps: int = 100_000,
+    throw: bool = True,
+) -> Solution:
+    """Solve u_t = L u + N(u) on a periodic box.
+
+        sol = pde.solve(pde.KdV(), pde.periodic(256, 40.0), None, 1.0, steps=800)    # sol.x: u(1, x), (256,)
+        sol = pde.solve(equation, grid, u0, np.linspace(0, 10, 101), dt=1e-2)        # sol.x: (101, *grid.shape)
+
+    u0        field at the points of the grid, float32 or float64 (complex for NLSE), or None: `equation.initial(grid)`
+    t1_or_ts  the end time, or save times; only there is the field brought back to real space
+    steps, dt number of equal steps, or their greatest length; or control=PID(rtol, atol) for steps chosen by the error
+    method    ETDRK4() unless told; HochbruckOstermann() and the others are in `duhamel.methods.exponential`
+    save      save(t, modes) instead of the field, such as `lambda t, modes: equation.invariants(grid, modes)`
+
+    `sol.x1` is the last state in Fourier space. Works under jit, grad and vmap, parameters of the equation included.
+    """
+    equation.check(grid)
+    x0 = first_modes(equation, grid, u0)
+    control = _control(steps, dt, control, t0, t1_or_ts)
+    fn = FieldAtPoints(grid, equation.real) if save is None else WithoutArguments(save)
+    return solve_ode(
+        equation.problem(grid),
+        x0,
+        t1_or_ts,
+        t0=t0,
+        method=ETDRK4() if method is None else method,
+        control=control,
+        adjoint=adjoint,
+        save=Save(fn=fn),
+        max_steps=max_steps,
+        throw=throw,
+    )
+
+
+class FieldAtPoints(eqx.Module):
+    grid: Grid = eqx.field(static=True)
+    real: bool = eqx.field(static=True)
+
+    def __call__(self, t: Any, modes: Complex[Array, "..."], args: Any) -> Any:
+        del t, args
+        return self.grid.to_points(modes, self.real)
+
+
+class WithoutArguments(eqx.Module):
+    function: Callable
+
+    def __call__(self, t: Any, modes: Complex[Array, "..."], args: Any) -> Any:
+        del args
+        return self.function(t, modes)
+
+
+def first_modes(equation: Equation, grid: Grid, u0: Any = None) -> Complex[Array, "..."]:
+    """Modes of the first field, without those that products drop (`equation.dealias`)."""
+    u0 = equation.initial(grid) if u0 is None else u0
+    shape = np.shape(u0)
+    if shape != grid.shape:
+        raise ValueError(f"u0 has shape {shape} and the grid {grid.shape}; give one value per point, or None.")
+    if equation.real and jnp.iscomplexobj(u0):
+        raise TypeError(f"{type(equation).__name__} has a real field, and u0 is complex; pass u0.real.")
+    if not isinstance(u0, Tracer) and not np.all(np.isfinite(np.asarray(u0))):
+        raise ValueError("u0 holds values that are NaN or infinite; the first field must be finite everywhere.")
+    modes = equation.to_modes(grid, u0)
+    return like(grid.mask(equation.dealias, equation.real), modes) * modes
+
+
+def _control(steps: int | None, dt: Any, control: PID | Fixed | None, t0: Any, t1_or_ts: Any) -> PID | Fixed:
+    given = sum(v is not None for v in (steps, dt, control))
+    if given != 1:
+        raise ValueError(
+            f"{given} of steps, dt and control are given; say one: steps=800, dt=1e-3, or control=PID(rtol=1e-6)."
+        )
+    if control is not None:
+        return control
+    if steps is not None:
+        return Fixed(steps)
+    span = abs(float(np.asarray(t1_or_ts).reshape(-1)[-1]) - float(t0))
+    if not (np.isfinite(dt) and dt > 0):
+        raise ValueError(f"dt = {dt} is the length of a step; it must be positive and finite.")
+    return Fixed(max(1, int(np.ceil(span / dt * (1 - 1e-12)))))
