@@ -132,4 +132,5 @@ def inversion_margin(plan: Plan, slots: Sequence[str] = ("x",), gain: Callable[[
 
 def _states(plan: Plan, model: Any, x: np.ndarray, draw: Callable | None = None) -> list[np.ndarray]:
     models = model if isinstance(model, list | tuple) else [model] * max(plan.models, 1)
-    return [slots["x"] for slots in march(plan, models, {"x": x}, draw=draw or (lambda n, d: np.zeros_like(x)))]
+    steps = march(plan, models, {"x": x}, draw=draw or (lambda n, d: np.zeros_like(x)))
+    return [np.asarray(slots["x"]) for slots in steps]

@@ -52,7 +52,7 @@ def load(path: str | Path) -> Plan:
     if not path.is_file():
         raise FileNotFoundError(f"there is no plan at {str(path)!r}.")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(arrays["header"].tobytes())
         if header["format"] != FORMAT:

@@ -1,0 +1,22 @@
+"""Plans for PyTorch users. Nothing here imports JAX, and PyTorch itself is only touched through your tensors.
+
+from duhamel.torch import build
+plan = build("dpmpp-2m", schedule, steps=10)
+with torch.no_grad():
+    x = plan.run_torch(model, x)            # model(tau, x) returns what plan.prediction says
+"""
+
+from typing import Any
+
+from .rows.plan import Plan as Plan
+from .rows.plan import compose as compose
+from .rows.run_torch import run_torch as run_torch
+
+load = Plan.load
+
+
+def build(name: str, *args: Any, **options: Any) -> Plan:
+    """The plan of a sampler by the name papers use; see `diffusion.plans.registry.build`."""
+    from .diffusion.plans.registry import build
+
+    return build(name, *args, **options)
