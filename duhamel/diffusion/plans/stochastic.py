@@ -1,0 +1,71 @@
+"""Samplers of the reverse SDE that a step of Euler's kind makes (Song et al., arXiv 2011.13456). NumPy only.
+
+    dx = (f x - g^2 S) dt + g dw,   dt < 0,   S = -eps / sigma the score
+
+The exponential ones are `multistep.ddim(eta=1)` and `multistep.dpmpp_2m(tau=1)`.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from duhamel.rows.pattern import Pattern, Row
+from duhamel.rows.plan import Plan, Segment
+
+from ..schedule import Schedule
+from .grid import check_times
+from .multistep import describe
+
+
+def euler_maruyama(schedule: Schedule, ts: Any, *, final_noise: bool = False) -> Plan:
+    """x + (f x - g^2 S) (t - s) + g sqrt(s - t) z, f and g taken at s. Weak order 1; the paper uses 1000 steps.
+
+    final_noise  False: the last step draws none and returns the mean, as score_sde does
+    """
+    ts = check_times(schedule, ts)
+    s, h = ts[:-1], -np.diff(ts)
+    f, g2 = schedule.f(s), schedule.g2(s)
+    return _plan("euler-maruyama", schedule, ts, 1 - f * h, g2 * h, np.sqrt(g2 * h), final_noise)
+
+
+def reverse_diffusion(schedule: Schedule, ts: Any, *, final_noise: bool = False) -> Plan:
+    """The forward chain x_s = a x_t + G z reversed term by term: (2 - a) x + G^2 S + G z  (app. E)
+
+    a = alpha_s / alpha_t,     G^2 = sigma_s^2 - a^2 sigma_t^2    (VP: beta_i = 1 - a^2;  VE: a = 1)
+    """
+    ts = check_times(schedule, ts)
+    a, G2 = _chain(schedule, ts)
+    return _plan("reverse-diffusion", schedule, ts, 2 - a, G2, np.sqrt(G2), final_noise)
+
+
+def ancestral(schedule: Schedule, ts: Any, *, variance: str = "posterior", final_noise: bool = False) -> Plan:
+    """The mean of x_t given x_s and D, (x + G^2 S) / a, and noise  (app. F; DDPM, arXiv 2006.11239)
+
+    variance  "posterior"  G sigma_t / sigma_s   (score_sde's VE; the plan is then DDIM with eta = 1)
+              "forward"    G                     (score_sde's VP; DDPM's larger choice)
+    """
+    ts = check_times(schedule, ts)
+    a, G2 = _chain(schedule, ts)
+    sigma = schedule.sigma(ts)
+    stds = {"posterior": np.sqrt(G2) * sigma[1:] / sigma[:-1], "forward": np.sqrt(G2)}
+    if variance not in stds:
+        raise ValueError(f"variance = {variance!r}; ancestral knows 'posterior' and 'forward'.")
+    return _plan("ancestral", schedule, ts, 1 / a, G2 / a, stds[variance], final_noise)
+
+
+def _chain(schedule: Schedule, ts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """a and G^2 of the forward chain from each t to the s before it. G^2 = alpha_s^2 (rho_s^2 - rho_t^2)."""
+    alpha, rho = np.broadcast_to(schedule.alpha(ts), ts.shape), schedule.rho(ts)
+    return alpha[:-1] / alpha[1:], alpha[:-1] ** 2 * (rho[:-1] - rho[1:]) * (rho[:-1] + rho[1:])
+
+
+def _plan(
+    name: str, schedule: Schedule, ts: np.ndarray, x: np.ndarray, score: np.ndarray, noise: np.ndarray, final: bool
+) -> Plan:
+    noise = np.array(noise)
+    if not final:
+        noise[-1] = 0.0
+    rows = (Row("y", ("x",), call="S"), Row("x_next", ("z", "S", "x")))
+    pattern = Pattern(rows, (("x", "x_next"),), draws=("z",))
+    segment = Segment(pattern, (np.ones(1), noise, score, x), ts[:-1, None])
+    return Plan(name, (segment,), ts, "score", describe(schedule) | {"final_noise": final})
