@@ -13,14 +13,17 @@ class Tableau:
         k_i          = f(t + c_i h, x + h sum_{j<i} a_ij k_j)
         x(t + h)     = x + h sum_i b_i k_i                                  local error O(h^(order + 1))
         error        = h sum_i error_i k_i                                  O(h^(error_order + 1))
-        x(t+theta h) = x + h sum_i (sum_j dense_ij theta^(j+1)) k_i         local error O(h^(dense_order + 1))
+        x(t+theta h) = x + h sum_i b_i(theta) k_i                           local error O(h^(dense_order + 1))
+        b_i(theta)   = theta sum_j dense_ij T_j(2 theta - 1)                T_j: Chebyshev polynomials
 
     name         the usual name
     order        order p of the solution that is carried on (the higher one of a pair)
     error_order  order of the embedded solution with weights b - error, or None: no estimate
     c, a, b      nodes (s,), rows of lengths 0, 1, ..., s - 1, weights (s,)
     error        b minus the embedded weights (s,), or None
-    dense        one row of polynomial coefficients per stage, extra stages included; index j multiplies theta^(j+1).
+    dense        one row of Chebyshev coefficients per stage, extra stages included. Published powers of theta are
+                 converted exactly: their coefficients reach 1.4e6 where b_i stays below 60 (Verner8), and
+                 cancellation would cost five digits.
                  None: nothing better than the cubic Hermite polynomial through both ends is published, and
                  dense_order then is that polynomial's, min(3, order)
     extra_c/_a   stages that only dense output needs, numbered on after the first s: row i has s + i entries
