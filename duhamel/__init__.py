@@ -41,7 +41,9 @@ _HOME = {
     "solver.solve": ("solve",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-_SUBPACKAGES = ("core", "diffusion", "methods", "nde", "nn", "papers", "pde", "rows", "solver", "testing", "torch", "train")
+_SUBPACKAGES = frozenset(
+    ("core", "diffusion", "methods", "nde", "nn", "papers", "pde", "rows", "solver", "testing", "torch", "train")
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -6,10 +6,10 @@ import equinox as eqx
 class Tape(eqx.Module):
     """Reverse mode over the accepted steps only; the default.
 
-    The forward pass writes (t, h) of every accepted step and x of as many as `memory` bytes hold. The reverse pass walks
-    the steps backwards with their sizes frozen, taking each step's own vector-Jacobian product: the exact gradient of the
-    numbers computed, without work for rejected steps. If not every state fits, each segment is stepped again from the
-    state at its beginning (twice the forward work, memory O(sqrt(steps)) at the least).
+    The forward pass writes (t, h) of every accepted step and x of as many as `memory` bytes hold. The reverse pass
+    walks the steps backwards with their sizes frozen, taking each step's own vector-Jacobian product: the exact
+    gradient of the numbers computed, without work for rejected steps. If not every state fits, each segment is stepped
+    again from the state at its beginning (twice the forward work, memory O(sqrt(steps)) at the least).
 
     memory  bytes for saved states, 64 MiB unless told
     Weights shared by the lanes of an ensemble get one cotangent, not one a lane.

@@ -72,8 +72,8 @@ def times(t1_or_ts: Any, t0: Any, dtype: Any) -> tuple[Any, Any, Any]:
             steps = steps[1:]
         if not (np.all(steps > 0) or np.all(steps < 0)):
             raise ValueError(
-                "the save times must be strictly increasing from t0, or strictly decreasing for a solve backwards in time, "
-                f"without repeats in {np.dtype(dtype).name}; sort them and drop duplicates."
+                "the save times must be strictly increasing from t0, or strictly decreasing for a solve backwards in "
+                f"time, without repeats in {np.dtype(dtype).name}; sort them and drop duplicates."
             )
     return t0, (ts if ts.ndim == 0 else ts[-1]), (None if ts.ndim == 0 else ts)
 
@@ -85,8 +85,8 @@ def control(control: PID | Fixed, method: Method, dtype: Any) -> None:
         raise TypeError(f"control must be PID(rtol, atol) or Fixed(steps), got {type(control).__name__}.")
     if method.error_order is None:
         raise ValueError(
-            "this method has no error estimate, so it cannot choose its steps: use control=Fixed(steps), or a method with "
-            "an embedded estimate such as Tsit5()."
+            "this method has no error estimate, so it cannot choose its steps: use control=Fixed(steps), or a method "
+            "with an embedded estimate such as Tsit5()."
         )
     if not concrete((control.rtol, control.atol)):
         return
@@ -119,7 +119,8 @@ def field(stepper: Stepper, problem: Problem, t: Any, x: PyTree, args: PyTree) -
 def _same(got: PyTree, x: PyTree, name: str) -> None:
     if jax.tree.structure(got) != jax.tree.structure(x):
         raise ValueError(
-            f"{name} returned a {jax.tree.structure(got)} where the state is a {jax.tree.structure(x)}; return the same structure."
+            f"{name} returned a {jax.tree.structure(got)} where the state is a {jax.tree.structure(x)}; "
+            "return the same structure."
         )
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(x), strict=True):
         if a.shape != b.shape:

@@ -47,15 +47,15 @@ def ensemble(
         sols = ensemble(lorenz, x0s, 1.0, args=rhos, in_axes=0)       # sols.x: (lanes, 3)
 
     The result equals `solve` lane by lane, and a lane does not depend on its neighbours. It is faster than
-    `jax.vmap(solve)`: the lanes are the last axis inside, run in chunks that stay in cache, and slow lanes are gathered so
-    that finished ones cost nothing. Its gradient carries one cotangent for weights that the lanes share.
+    `jax.vmap(solve)`: the lanes are the last axis inside, run in chunks that stay in cache, and slow lanes are gathered
+    so that finished ones cost nothing. Its gradient carries one cotangent for weights that the lanes share.
 
     x0s       each leaf (lanes, ...)
     args      arguments of f
-    in_axes   which of them have a leading lane axis: 0 or None for all, or a pytree of those that matches args from the top
-    chunk     lanes run together; chosen from the size of the state unless told. Give more (256 and up) if f is dominated by
-              matrix products, fewer if the state is large
-    The other arguments are those of `solve`. Solution fields have the lanes first: x (lanes, ...) or (lanes, times, ...).
+    in_axes   which of them have a leading lane axis: 0 or None for all, or a pytree of those, args' upper part
+    chunk     lanes run together; chosen from the size of the state unless told. Give more (256 and up) if f is
+              dominated by matrix products, fewer if the state is large
+    The other arguments are those of `solve`. The solution has the lanes first: x (lanes, ...) or (lanes, times, ...).
     """
     problem = as_problem(problem)
     x0s, lanes = _states(x0s)

@@ -1,7 +1,7 @@
 """Many lanes through the forward loop: in chunks that stay in cache, with the slow lanes gathered together.
 
-A chunk runs until it is done, or until half its lanes are and it has run long enough that gathering pays. What is left of
-all chunks is then gathered and run on, until nothing is. The reverse pass takes the chunks one by one; the cotangents of
+A chunk runs until it is done, or until half its lanes are and it has run long enough that gathering pays. What is left
+of all chunks is then gathered and run on, until nothing is. The reverse pass takes the chunks one by one; cotangents of
 weights that the lanes share are summed over lanes inside each step's own matrix products, and over chunks.
 """
 
@@ -84,7 +84,7 @@ def take_lanes(bundle: Bundle, order: Array) -> Bundle:
 def march_lanes(task: Task, x: PyTree, h: Array, width: int) -> State:
     """`loop.run` over all lanes; the same numbers, lane by lane."""
     lanes = task.span.shape[0]
-    if lanes <= TAIL or task.edges is not None and lanes <= width:
+    if lanes <= TAIL or (task.edges is not None and lanes <= width):
         loop = jax.lax.while_loop(_any_running, lambda state: advance(task, state)[0], start(task, x, h))
         return finish(task, loop)
     per, _ = lane_args(task)
@@ -92,12 +92,17 @@ def march_lanes(task: Task, x: PyTree, h: Array, width: int) -> State:
     bundle = _pad(bundle, -lanes % width)
     bundle = _round(task, bundle, width)
     if task.edges is None:  # on a fixed grid all lanes end together
-        wide, narrow = 2 * TAIL, min(TAIL, width)
-        bundle = jax.lax.while_loop(lambda b: _running(b) > wide, lambda b: _round(task, _gather(b), width), bundle)
-        bundle = jax.lax.while_loop(lambda b: _running(b) > 0, lambda b: _round(task, _gather(b), narrow), bundle)
-        bundle = take_lanes(bundle, jnp.argsort(bundle.ids))
+        bundle = jax.lax.cond(_running(bundle) > 0, lambda b: _gathered_rounds(task, b, width), lambda b: b, bundle)
     state = lanes_of(bundle.state, lambda leaf, axis: jax.lax.slice_in_dim(leaf, 0, lanes, axis=axis))
     return finish(task, state)
+
+
+def _gathered_rounds(task: Task, bundle: Bundle, width: int) -> Bundle:
+    """Run the lanes that are left, gathered again after each round, and put all lanes back where they came from."""
+    wide, narrow = 2 * TAIL, min(TAIL, width)
+    bundle = jax.lax.while_loop(lambda b: _running(b) > wide, lambda b: _round(task, _gather(b), width), bundle)
+    bundle = jax.lax.while_loop(lambda b: _running(b) > 0, lambda b: _round(task, _gather(b), narrow), bundle)
+    return take_lanes(bundle, jnp.argsort(bundle.ids))
 
 
 def _any_running(state: State) -> Array:
@@ -134,7 +139,7 @@ def _pad(bundle: Bundle, extra: int) -> Bundle:
 
 
 def _round(task: Task, bundle: Bundle, width: int) -> Bundle:
-    """Every chunk that holds a running lane runs until it is done, or few of its lanes are left after PATIENCE attempts."""
+    """Each chunk with a running lane runs until it is done, or half of it is after PATIENCE attempts."""
     running = bundle.state.status == RUNNING
     last = jnp.max(jnp.where(running, jnp.arange(running.shape[0]), -1))
 

@@ -28,8 +28,8 @@ class Stats(eqx.Module):
     """Counts; () or (lanes,) each.
 
     accepted, rejected  steps
-    nfe                 evaluations of the vector field that the steps and the first step size needed (interpolation with
-                        methods whose dense output has extra stages adds to it)
+    nfe                 evaluations of the vector field that the steps and the first step size needed (interpolation
+                        with methods whose dense output has extra stages adds to it)
     """
 
     accepted: Int[Array, "..."]

@@ -20,7 +20,7 @@ class Stepper(eqx.Module):
     rhs    f(t, x, args) of one lane: N for exponential methods, else L x + N; a pytree that holds every array the
            user's function closed over, so that each of them can be differentiated
     L      the linear part, for the coefficients of exponential methods
-    args   the problem's arguments; with lanes, `axes` says which carry a leading lane axis (0) and which are shared (None)
+    args   the problem's arguments; with lanes, `axes` says which carry a leading lane axis (0), which are shared (None)
     table  coefficients of a fixed grid, tabulated beforehand: one row a step, or one row for all steps
     lanes  0: t is (), x any pytree. 1: t is (lanes,), each leaf of x is (..., lanes)
     """

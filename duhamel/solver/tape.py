@@ -3,7 +3,8 @@
 Forward, every attempt in which a lane moved writes one row: s, h (0 for lanes that stood still, whose step is then the
 identity) and, for every K-th row, x. Backward, each row's step is run once more under `jax.vjp` with h frozen:
 
-    lam_j = (d x_{j+1} / d x_j)^T lam_{j+1} + what was saved in the step,    theta_bar += (d x_{j+1} / d theta)^T lam_{j+1}
+    lam_j      = (d x_{j+1} / d x_j)^T lam_{j+1} + what was saved in the step
+    theta_bar += (d x_{j+1} / d theta)^T lam_{j+1}
 
 theta are the weights, shared by all lanes: their cotangent is one array, whatever the number of lanes.
 """
