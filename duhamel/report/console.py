@@ -35,7 +35,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = ""
 
 def records(rows: Iterable[Record], title: str = "") -> None:
     """Print records; columns that no record fills are left out."""
-    found = [record.as_dict() for record in rows]
+    found = [{**record.as_dict(), "error": record.own_error} for record in rows]
     shown = ["name", "value", "unit", "error", "ratio", "peer", "peer_version"]
     columns = [c for c in shown if any(row.get(c) not in (None, "") for row in found)]
     right = ("value", "error", "ratio")

@@ -26,6 +26,11 @@ class Record:
     error: float | int | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def own_error(self) -> float | int | None:
+        """The error, unless the number is itself an error: a table need not say it twice."""
+        return None if self.error == self.value else self.error
+
     def as_dict(self) -> dict[str, Any]:
         return {"name": self.name, "value": self.value, "unit": self.unit, "error": self.error, **self.more}
 
