@@ -207,6 +207,12 @@ class Plan:
 
         return canonical(self, prediction, alpha, sigma, **options)
 
+    def reversed(self) -> "Plan":
+        """The plan that undoes this one exactly; see `rows.reverse.reverse`, which this calls."""
+        from .reverse import reverse
+
+        return reverse(self)
+
     def save(self, path: str | Path) -> Path:
         """Write numbers (NPZ) and names (JSON) into one file, without pickle."""
         from .io import save

@@ -91,13 +91,13 @@ def test_heun_by_hand():
         "heun", (Segment(pattern, (ones, 0.1 * ones, ones, 0.05 * ones, 0.05 * ones, ones), [[0, 0.1], [0.1, 0.2]]),),
         [0, 0.1, 0.2],
     ).canonical()  # fmt: skip
-    assert form.basis == ("x", "F1", "F2", "F3", "F4")
+    assert form.basis == ("x", "F[1]", "F[2]", "F[3]", "F[4]")
     expected = [[1, 0, 0, 0, 0], [1, 0.1, 0, 0, 0], [1, 0.05, 0.05, 0, 0], [1, 0.05, 0.05, 0.1, 0]]
     np.testing.assert_allclose(form.points, expected, rtol=1e-15)
     np.testing.assert_allclose(form.states, [[1, 0.05, 0.05, 0.05, 0.05]], rtol=1e-15)
     np.testing.assert_array_equal(form.tau, [0, 0.1, 0.1, 0.2])
-    assert form.coefficient(1, "F1") == 0.1
-    assert form.coefficient(None, "F4") == 0.05
+    assert form.coefficient(1, "F[1]") == 0.1
+    assert form.coefficient(None, "F[4]") == 0.05
 
 
 noisy = Pattern(
