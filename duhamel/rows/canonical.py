@@ -2,9 +2,9 @@
 
 Run on unit vectors, `step` gives every evaluation point and the final state as sums over
 
-    basis = [x and other first slots | F[1] .. F[n] | every noise draw | constants]
+    basis = [x and other first slots | F1 .. Fn | every noise draw | constants]
 
-with the k-th point free of F[k] and later: a strictly lower-triangular matrix. Two plans with equal matrices are one
+with the k-th point free of Fk and later: a strictly lower-triangular matrix. Two plans with equal matrices are one
 method: `plans_equal(ddim, unipc_of_order_1)`.
 
 A model may return data D, noise eps, the score S or the velocity v; with x = alpha D + sigma eps each is u x + w D, so
@@ -27,7 +27,7 @@ PREDICTIONS = ("data", "noise", "score", "velocity")
 class Canonical:
     """The strictly lower-triangular form of a plan with n evaluations over a basis of B names.
 
-    basis       names: first slots, "F[1]".."F[n]", draws "z[step,draw]", constants
+    basis       names: first slots, "F1".."Fn", draws "z[step,draw]", constants
     tau, model  of each evaluation, shape (n,)
     points      where the model is evaluated, shape (n, B, *element)
     args        for each evaluation, the further arrays it receives, shape (number of args, B, *element)
@@ -64,8 +64,12 @@ def canonical(
     if slots[0] != "x":
         raise ValueError(f"slots must begin with 'x', got {tuple(slots)}.")
     draws = _draw_names(plan)
-    calls = [f"F[{k + 1}]" for k in range(plan.nfe)]
+    calls = [f"F{k + 1}" for k in range(plan.nfe)]
     basis = (*slots, *calls, *draws, *plan.consts)
+    if len(set(basis)) < len(basis):
+        raise ValueError(
+            f"slots {tuple(slots)} share a name with the model values {calls[0]}..{calls[-1]}; rename them."
+        )
     unit = dict(zip(basis, _units(plan, len(basis)), strict=True))
     record: list[tuple[float, int, Any, tuple]] = []
 
@@ -97,7 +101,7 @@ def converted(form: Canonical, prediction: str, alpha: Callable | None, sigma: C
     """The same method for a model that returns `prediction`; only model 0 predicts, others stay as they are."""
     if alpha is None or sigma is None:
         raise ValueError(f"rewriting {form.prediction!r} as {prediction!r} needs alpha(tau) and sigma(tau); pass both.")
-    start = form.basis.index("F[1]") if len(form.tau) else 0
+    start = form.basis.index("F1") if len(form.tau) else 0
     points = form.points.copy()
 
     def rewrite(row: np.ndarray, known: int) -> np.ndarray:

@@ -91,13 +91,13 @@ def test_heun_by_hand():
         "heun", (Segment(pattern, (ones, 0.1 * ones, ones, 0.05 * ones, 0.05 * ones, ones), [[0, 0.1], [0.1, 0.2]]),),
         [0, 0.1, 0.2],
     ).canonical()  # fmt: skip
-    assert form.basis == ("x", "F[1]", "F[2]", "F[3]", "F[4]")
+    assert form.basis == ("x", "F1", "F2", "F3", "F4")
     expected = [[1, 0, 0, 0, 0], [1, 0.1, 0, 0, 0], [1, 0.05, 0.05, 0, 0], [1, 0.05, 0.05, 0.1, 0]]
     np.testing.assert_allclose(form.points, expected, rtol=1e-15)
     np.testing.assert_allclose(form.states, [[1, 0.05, 0.05, 0.05, 0.05]], rtol=1e-15)
     np.testing.assert_array_equal(form.tau, [0, 0.1, 0.1, 0.2])
-    assert form.coefficient(1, "F[1]") == 0.1
-    assert form.coefficient(None, "F[4]") == 0.05
+    assert form.coefficient(1, "F1") == 0.1
+    assert form.coefficient(None, "F4") == 0.05
 
 
 noisy = Pattern(
@@ -154,6 +154,11 @@ def test_conversion_needs_a_schedule_and_a_known_prediction():
     at_zero = ddim_data().with_numbers([(c, 0 * tau) for c, tau in ddim_data().numbers])
     with pytest.raises(ValueError, match="sigma = 0"):
         at_zero.canonical("noise", alpha, sigma)
+
+
+def test_a_slot_named_like_a_model_value_is_refused():
+    with pytest.raises(ValueError, match="share a name"):
+        multistep(2).canonical(slots=("x", "F1"))
 
 
 def test_a_second_state_is_a_slot_of_the_basis():
