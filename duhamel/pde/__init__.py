@@ -14,7 +14,7 @@ _HOME = {
     "equation_named": "registry",
     "periodic": "grid",
     "random_vorticity": "navier_stokes",
-    "solve": "solve",
+    "solve": "evolve",
 }
 
 
@@ -22,7 +22,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(_HOME)}")
     value = getattr(import_module(f".{_HOME[name]}", __name__), name)
-    globals()[name] = value  # a module may carry the name of its function: ours wins
+    globals()[name] = value
     return value
 
 

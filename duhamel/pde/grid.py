@@ -2,8 +2,8 @@
 
     x_j = start + length j/N, j = 0..N-1 (the end is not repeated)       k_m = 2 pi m/length, |m| <= N/2
 
-A real field is kept as its `rfftn`, half of the last axis; a complex one as its `fftn`. Arrays carry no scaling: modes are
-the sums of NumPy's FFT. Any number of batch axes may stand in front of the axes of the box.
+A real field is kept as its `rfftn`, half of the last axis; a complex one as its `fftn`. Modes are the plain sums of
+NumPy's FFT, unscaled. Any number of batch axes may stand in front of the axes of the box.
 """
 
 from dataclasses import dataclass

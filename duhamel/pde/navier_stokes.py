@@ -27,7 +27,7 @@ class NavierStokes2D(Equation):
     forcing_mode  waves of the force in the box, 4 is usual
 
     What one sees, decaying: like vortices merge, energy is almost conserved while enstrophy falls. Forced: bands that
-    meander and shed vortices.
+    meander and shed vortices. The mean of w is zero on a periodic box.
 
     The nonlinear term is taken in Basdevant's form, two inverse and two forward transforms instead of four and one:
 
@@ -78,7 +78,7 @@ class NavierStokes2D(Equation):
         return random_vorticity(grid, jax.random.key(0))
 
     def invariants(self, grid: Grid, modes: Complex[Array, "... m n"]) -> dict[str, Inexact[Array, "..."]]:
-        """energy int (u^2 + v^2)/2 and enstrophy int w^2/2; without force and drag, d energy/dt = -2 viscosity enstrophy."""
+        """energy int (u^2 + v^2)/2 and enstrophy int w^2/2; unforced, d energy/dt = -2 viscosity enstrophy."""
         u, v = (like(symbol, modes) * modes for symbol in velocity_symbols(grid))
         return {
             "energy": 0.5 * (grid.inner(u, u) + grid.inner(v, v)),
@@ -105,7 +105,7 @@ def random_vorticity(grid: Grid, key: Array, peak: float | int = 6, velocity: fl
     peak      waves in the longest side at which the energy is largest, roughly; none lies far above
     velocity  root mean square of |(u, v)|
     """
-    noise = np.asarray(jax.random.normal(key, grid.shape), np.float64)
+    noise = np.asarray(jax.random.normal(key, grid.shape, jnp.float32), np.float64)  # the same with and without x64
     side = max(grid.length)
     k = np.sqrt(-grid.laplacian()) * side / (2 * np.pi)
     shape = k**2 * np.exp(-((k / peak) ** 2)) * grid.mask(2 / 3)

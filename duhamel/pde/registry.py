@@ -1,5 +1,6 @@
 """Equations by the names people type."""
 
+import dataclasses
 import difflib
 from typing import Any
 
@@ -23,8 +24,8 @@ def equation_named(name: str, **parameters: Any) -> Equation:
     if kind is None:
         near = difflib.get_close_matches(name.lower(), EQUATIONS, 3, 0.3) or list(EQUATIONS)
         raise ValueError(f"no equation is called {name!r}; did you mean {' or '.join(near)}?")
-    fields = [f for f in kind.__dataclass_fields__ if f != "dealias"]
+    names = [f.name for f in dataclasses.fields(kind)]
     for given in parameters:
-        if given not in kind.__dataclass_fields__:
-            raise ValueError(f"{name} has no parameter {given!r}; it has {', '.join(fields)}.")
+        if given not in names:
+            raise ValueError(f"{name} has no parameter {given!r}; it has {', '.join(names)}.")
     return kind(**parameters)
