@@ -142,7 +142,7 @@ def advance(task: Task, state: State) -> tuple[State, Move]:
         status=status,
         accepted=accepted,
         refused=refused,
-        error=state.error + jnp.where(move, local_error(stepper, env), 0.0),
+        error=state.error + jnp.where(move, local_error(stepper, env), 0.0).astype(state.error.dtype),
         saved=state.saved,
         saves=state.saves,
         index=state.index + 1,
