@@ -17,9 +17,9 @@ from . import checks
 from .adjoint import Forward, Tape
 from .control import PID, Fixed
 from .lanes import march_lanes, taped_lanes
-from .save import Save
+from .save import Save, bind_save
 from .solution import Solution
-from .solve import fixed_steps, prepare, solution_of, tabulate
+from .solve import fixed_steps, prepare, solution_of, tabulate, with_args
 from .stepper import Stepper, bind, like, time_dtype
 
 CACHE = 2**15  # bytes of state and stages a chunk may take: the first-level cache of a core
@@ -76,8 +76,8 @@ def ensemble(
     x_one = jax.tree.map(first, x0s)
     stepper = bind(problem, method, t0, x_one, one, lanes=1, axes=axes)
     checks.field(stepper, problem, t0, x_one, one)
-    stepper = eqx.tree_at(lambda s: s.args, stepper, args, is_leaf=lambda v: v is None)
-    stepper = tabulate(stepper, control, t0, t1)
+    save = bind_save(save, t0, x_one, one)
+    stepper = tabulate(with_args(stepper, args), control, t0, t1)
     width = _width(stepper, x_one, lanes) if chunk is None else checks.max_steps(chunk)
     dt0 = None if dt0 is None else jnp.asarray(dt0, dtype)
     solution = _ensemble(stepper, x0s, t0, t1, ts, control, adjoint, save, dt0, steps, min(width, lanes))

@@ -15,7 +15,7 @@ from jaxtyping import Array, PyTree
 from duhamel.core.status import Status
 
 from .loop import RUNNING, State, Task, advance, finish, start
-from .tape import Rows, pull_back, record, times_perturbed
+from .tape import pull_back, record, times_perturbed
 
 PATIENCE = 128  # attempts a chunk makes before it may leave its slow lanes to the next round
 TAIL = 32  # width of the chunks once few lanes are left
@@ -167,7 +167,7 @@ def taped_lanes(diff: tuple, h: Array, memory: int, width: int) -> State:
 
 
 @taped_lanes.def_fwd
-def _forward(perturbed: PyTree, diff: tuple, h: Array, memory: int, width: int) -> tuple[State, Rows | None]:
+def _forward(perturbed: PyTree, diff: tuple, h: Array, memory: int, width: int) -> tuple[State, Any]:
     del perturbed
     task, x = diff
     if task.span.shape[0] <= width:

@@ -31,6 +31,13 @@ class Save(eqx.Module):
         return self.steps or self.dense
 
 
+def bind_save(save: Save, t: Any, x: PyTree, args: PyTree) -> Save:
+    """With every array that fn closes over made an explicit input, so that it can be differentiated."""
+    if save.fn is None:
+        return save
+    return Save(save.steps, save.dense, eqx.filter_closure_convert(save.fn, t, x, args))
+
+
 def rows_like(value: PyTree, rows: int) -> PyTree:
     """Empty rows for `rows` values; NaN until written, so that a row never written cannot pass for a result."""
 

@@ -17,7 +17,7 @@ from . import checks
 from .adjoint import Forward, Tape
 from .control import PID, Fixed
 from .loop import State, Task, evaluations, run
-from .save import Save
+from .save import Save, bind_save
 from .solution import DenseOutput, Solution, Stats
 from .stepper import Stepper, bind, initial_step, like, time_dtype
 from .tape import taped
@@ -69,6 +69,7 @@ def solve(
     steps = fixed_steps(control) if isinstance(control, Fixed) else checks.max_steps(max_steps)
     stepper = bind(problem, method, t0, x0, args)
     checks.field(stepper, problem, t0, x0, args)
+    save = bind_save(save, t0, x0, args)
     stepper = tabulate(with_args(stepper, args), control, t0, t1)
     dt0 = None if dt0 is None else jnp.asarray(dt0, dtype)
     solution = _solve(stepper, x0, t0, t1, ts, control, adjoint, save, dt0, steps)
