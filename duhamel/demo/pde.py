@@ -5,10 +5,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-import duhamel.pde.evolve as pde
-from duhamel.pde.dispersive import KdV
-from duhamel.pde.grid import periodic
-from duhamel.pde.navier_stokes import NavierStokes2D
+from duhamel import pde
 from duhamel.report.chapter import Chapter, Figure
 from duhamel.report.context import Context
 from duhamel.report.figure import PALETTE, style
@@ -68,7 +65,7 @@ def chapter(context: Context) -> Chapter:
 
 def solitons() -> dict[str, Any]:
     """KdV on a box so long that its ends do not matter, to float64 accuracy, beside the closed form."""
-    equation, grid = KdV(), periodic(512, 80.0, start=-40.0)
+    equation, grid = pde.KdV(), pde.periodic(512, 80.0, start=-40.0)
     (x,), at, ts, steps = grid.coordinates(), (-16.0, -4.0), np.linspace(0.0, 8.0, 161), 12_800
     truth = np.stack([equation.solitons(x, float(t), KAPPA, at) for t in ts])
     u = np.asarray(pde.solve(equation, grid, truth[0], ts, steps=steps).x)
@@ -99,7 +96,7 @@ def crest(x: np.ndarray, u: np.ndarray) -> float:
 
 def turbulence(points: int, until: float) -> dict[str, Any]:
     """Decaying turbulence in float32 from random vortices, with its energy and enstrophy."""
-    equation, grid = NavierStokes2D(viscosity=1e-3 * (128 / points)), periodic((points, points), 2 * np.pi)
+    equation, grid = pde.NavierStokes2D(viscosity=1e-3 * (128 / points)), pde.periodic((points, points), 2 * np.pi)
     ts = np.linspace(0.0, until, 65)
     dt = 1.28 / points
 

@@ -1,11 +1,9 @@
 """`duhamel plan`: samplers as data, listed, printed and checked before any network sees them."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
-
+from duhamel.demo.plans import REFINED, low_noise, measured_slopes
 from duhamel.diffusion.plans.registry import SAMPLERS, SCHEDULES, build, find
 from duhamel.diffusion.schedule import Schedule
 from duhamel.report.console import records, say, table
@@ -13,8 +11,6 @@ from duhamel.report.nearest import nearest
 from duhamel.report.record import Record, write_json
 from duhamel.rows import checks
 from duhamel.rows.plan import Plan
-
-REFINED = (20, 40, 80, 160)  # numbers of steps over which a slope is measured
 
 
 def list_plans(json: Path | None = None) -> None:
@@ -51,7 +47,7 @@ def check_plan(
         found.append(Record("variance of unit Gaussian data, relative error", excess, "", excess))
     elif name != "dpm-solver-fast":  # mixed orders, chosen by the number of steps: it has no slope
         slopes = measured_slopes(
-            lambda n: build(name, noise, steps=n, terminal=False, t_min=_t_min(noise), **_options(order)), noise
+            lambda n: build(name, noise, steps=n, terminal=False, t_min=low_noise(noise), **_options(order)), noise
         )
         found += [
             Record(f"order between {a} and {b} steps, exact mixture", float(slope))
@@ -63,36 +59,12 @@ def check_plan(
     return found
 
 
-def measured_slopes(builder: Callable[[int], Plan], schedule: Schedule) -> np.ndarray:
-    """The slope of the error on a three-component mixture whose flow is known, when the builder refines its grid."""
-    import equinox as eqx
-    import jax
-    import jax.numpy as jnp
-
-    from duhamel.diffusion.denoiser import Converted
-    from duhamel.diffusion.mixture1d import Mixture1D
-
-    mixture = Mixture1D(schedule, np.array([0.3, 0.5, 0.2]), np.array([-1.0, 0.2, 1.2]), np.array([0.1, 0.15, 0.08]))
-    first = builder(REFINED[0])
-    start, end = float(first.t[0]), float(first.t[-1])
-    x = np.linspace(-2.5, 2.5, 41) * float(np.hypot(schedule.alpha(start), schedule.sigma(start)))
-    with jax.enable_x64(True):
-        model = eqx.filter_jit(Converted(mixture.denoiser, schedule, "data", cast(Any, first.prediction)))
-        host = lambda tau, z: np.asarray(model(jnp.asarray(tau), z))  # noqa: E731
-        return checks.order(builder, host, x, mixture.quantile_map(x, start, end), REFINED)
-
-
 def schedule_named(name: str) -> Schedule:
     """VP, VE, cosine or EDM with their usual parameters."""
     known = {kind.lower(): make for kind, make in SCHEDULES.items()}
     if name.lower() not in known:
         raise ValueError(f"no schedule is called {name!r}; {nearest(name.lower(), known)}")
     return known[name.lower()]()
-
-
-def _t_min(schedule: Schedule) -> float:
-    """A noise level of 5 %: closer to the data, and the slopes would need more steps to settle."""
-    return float(schedule.t_of_rho(np.float64(0.05)))
 
 
 def _options(order: int | None) -> dict[str, Any]:

@@ -17,6 +17,15 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Table:
+    """Numbers side by side: the first column names the rows."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
 class Chapter:
     """
     id        one word, also the anchor on the page
@@ -35,6 +44,7 @@ class Chapter:
     text: tuple[str, ...] = ()
     records: tuple[Record, ...] = ()
     figures: tuple[Figure, ...] = ()
+    tables: tuple[Table, ...] = ()
     seconds: float | int = 0
 
     def as_dict(self) -> dict[str, Any]:
@@ -46,6 +56,7 @@ class Chapter:
             "text": list(self.text),
             "records": [record.as_dict() for record in self.records],
             "figures": [{"path": figure.path, "caption": figure.caption} for figure in self.figures],
+            "tables": [{"columns": t.columns, "rows": t.rows, "caption": t.caption} for t in self.tables],
             "seconds": self.seconds,
         }
 
@@ -59,5 +70,9 @@ class Chapter:
             text=tuple(stored["text"]),
             records=tuple(Record.from_dict(record) for record in stored["records"]),
             figures=tuple(Figure(**figure) for figure in stored["figures"]),
+            tables=tuple(
+                Table(tuple(t["columns"]), tuple(tuple(row) for row in t["rows"]), t["caption"])
+                for t in stored["tables"]
+            ),
             seconds=stored["seconds"],
         )
