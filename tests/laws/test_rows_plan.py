@@ -196,7 +196,7 @@ import sys, tempfile, os
 import numpy as np
 import duhamel, duhamel.torch
 from duhamel.rows import Pattern, Plan, Row, Segment, checks, plans_equal, tabulate
-from duhamel.rows import canonical, host, io, show, run_torch, step
+from duhamel.rows import canonical, host, io, reverse, run_torch, show, step
 
 euler = Pattern((Row("y", ("x",), "F"), Row("next", ("F", "x"))), keep=(("x", "next"),))
 plan = tabulate("euler", euler, lambda t, h: (1, h, 1), lambda t, h: (t,), np.linspace(0, 1, 101))
