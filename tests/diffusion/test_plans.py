@@ -18,7 +18,11 @@ from duhamel.rows.host import march
 from duhamel.rows.plan import Plan, Segment
 
 SCHEDULES = [VP(), SubVP(), VE(), Cosine(), EDM()]
-STOCHASTIC_EULER = ("euler-maruyama", "reverse-diffusion")  # exact only in the limit, even on one data point
+STOCHASTIC_EULER = (
+    "euler-maruyama",
+    "reverse-diffusion",
+    "predictor-corrector",
+)  # exact only in the limit, even on one data point
 W, M, S = np.array([0.3, 0.5, 0.2]), np.array([-2.0, 0.5, 1.5]), np.array([0.5, 0.6, 0.4])
 
 
@@ -265,6 +269,7 @@ def test_evaluations_and_copies_are_what_papers_count():
         "dpmpp-2s": 2 * n,
         "dpmpp-3s": 3 * n,
         "heun": 2 * n - 1,
+        "predictor-corrector": 2 * n,
         "s-pndm": n + 1,
         "f-pndm": n + 9,
     }

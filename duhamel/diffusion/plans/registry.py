@@ -16,7 +16,7 @@ from .grid import check_steps, time_grid
 from .multistep import ddim, deis_rho_ab, deis_tab, dpmpp_2m, dpmpp_3m, unipc
 from .pndm import f_pndm, ipndm, s_pndm
 from .singlestep import dpm_solver, dpm_solver_fast, heun, rho_rk
-from .stochastic import ancestral, euler_maruyama, reverse_diffusion
+from .stochastic import ancestral, euler_maruyama, predictor_corrector, reverse_diffusion
 
 SCHEDULES: dict[str, type[Schedule]] = {kind.__name__: kind for kind in (VP, SubVP, VE, Cosine, EDM)}
 
@@ -58,6 +58,7 @@ SAMPLERS: dict[str, Sampler] = {
     "ipndm": Sampler(ipndm, "karras", "constant Adams weights, no Runge-Kutta start"),
     "euler-maruyama": Sampler(euler_maruyama, "t", "the reverse SDE by Euler's method"),
     "reverse-diffusion": Sampler(reverse_diffusion, "t", "the forward chain reversed term by term"),
+    "predictor-corrector": Sampler(predictor_corrector, "t", "reverse diffusion, with Langevin steps before each step"),
     "ancestral": Sampler(ancestral, "t", "DDPM's ancestral sampling"),
 }
 

@@ -1,0 +1,72 @@
+"""The front door: noise in, samples out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from duhamel.rows.plan import Plan
+
+from .denoiser import Denoiser, as_prediction
+from .plans.registry import schedule_of
+from .schedule import Prediction, Schedule
+
+
+def sample(
+    plan: Plan,
+    denoiser: Denoiser,
+    shape: Sequence[int],
+    key: PRNGKeyArray,
+    *,
+    prediction: Prediction = "data",
+    schedule: Schedule | None = None,
+    dtype: Any = jnp.float32,
+    first: int = 0,
+    consts: Mapping[str, Any] | None = None,
+    save: str | None = None,
+    unroll: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Any:
+    """Draw samples: x_T ~ N(0, sigma_T^2), then the plan.
+
+        x = sample(build("unipc", VP(), steps=10), denoiser, (64, 2), jax.random.key(0))
+
+    denoiser    D(t, x) = E[x_0 | x_t = x] on a batch; or a model of another `prediction`, which is converted
+    shape       (samples, *shape of one sample)
+    key         sample i draws from fold_in(key, i) alone: it is the same sample, to rounding, in any batch
+    first       the number of the first sample: shape (64, ...) with first=64 goes on where a batch of 64 ended
+    schedule    the one the plan was built on, unless the plan says so itself
+    save        None: the samples. "steps": the states at all times of the plan, (steps + 1, *shape)
+    Further arguments as in `Plan.run`.
+    """
+    shape = tuple(int(n) for n in shape)
+    if not shape or shape[0] < 1:
+        raise ValueError(f"shape = {shape}; its first number counts the samples and must be at least 1.")
+    schedule = schedule_of(plan) if schedule is None else schedule
+    model = denoiser if plan.prediction is None else as_prediction(denoiser, schedule, plan.prediction, prediction)
+    x = initial_noise(schedule, plan.t[0], shape, key, dtype=dtype, first=first)
+    keys = sample_keys(key, shape[0], first, stream=1) if plan.draws else None
+    return plan.run(model, x, consts=consts, key=keys, save=save, unroll=unroll, progress=progress)
+
+
+def initial_noise(
+    schedule: Schedule,
+    t: Any,
+    shape: tuple[int, ...],
+    key: PRNGKeyArray,
+    *,
+    dtype: Any = jnp.float32,
+    first: int = 0,
+) -> Float[Array, "batch ..."]:
+    """sigma_t z, each sample from a key of its own: no sample depends on how many are drawn with it."""
+    keys = sample_keys(key, shape[0], first, stream=0)
+    z = jax.vmap(lambda k: jax.random.normal(k, shape[1:], dtype))(keys)
+    return jnp.asarray(schedule.sigma(t), dtype) * z
+
+
+def sample_keys(key: PRNGKeyArray, samples: int, first: int = 0, *, stream: int) -> Array:
+    """One key per sample; stream 0 is the initial noise, stream 1 what the plan draws."""
+    own = jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(samples))
+    return jax.vmap(lambda k: jax.random.fold_in(k, stream))(own)
