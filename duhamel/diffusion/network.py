@@ -1,6 +1,5 @@
 """A small patch transformer, and the preconditioning that makes a denoiser of it."""
 
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -46,7 +45,9 @@ class PatchTransformer(eqx.Module):
         key: PRNGKeyArray,
     ):
         if size % patch:
-            raise ValueError(f"PatchTransformer: size {size} is not a multiple of patch {patch}; choose a patch that divides it.")
+            raise ValueError(
+                f"PatchTransformer: size {size} is not a multiple of patch {patch}; choose a patch that divides it."
+            )
         keys = jax.random.split(key, depth + 6)
         self.patches = Linear(patch * patch, width, key=keys[0])
         self.positions = jax.random.normal(keys[1], ((size // patch) ** 2, width))
@@ -102,14 +103,15 @@ class Conditioned(eqx.Module):
 
         x_t = alpha(t) x0 + sigma(t) eps    =>    D(t, x) = D_edm(sigma(t) / alpha(t), x / alpha(t), label)
 
-    x of shape (batch, size, size), labels (batch,). `schedule` has `alpha(t)` and `sigma(t)`.
+    x of shape (batch, size, size), labels (batch,), t a number or (batch,).
     """
 
     model: Preconditioned
     labels: Int[Array, " batch"]
-    schedule: Any
+    schedule: Any = eqx.field(static=True)  # has alpha(t) and sigma(t)
 
-    def __call__(self, t: Float[ArrayLike, ""], x: Float[Array, "batch size size"]) -> Float[Array, "batch size size"]:
-        alpha, sigma = jnp.asarray(self.schedule.alpha(t), x.dtype), jnp.asarray(self.schedule.sigma(t), x.dtype)
-        one: Callable = lambda z, label: self.model(sigma / alpha, z / alpha, label)  # noqa: E731
-        return jax.vmap(one)(x, self.labels)
+    def __call__(self, t: Float[ArrayLike, "..."], x: Float[Array, "batch size size"]) -> Float[Array, "batch size size"]:
+        alpha, sigma = (
+            jnp.broadcast_to(jnp.asarray(c, x.dtype), self.labels.shape) for c in (self.schedule.alpha(t), self.schedule.sigma(t))
+        )
+        return jax.vmap(self.model)(sigma / alpha, x / alpha[:, None, None], self.labels)
