@@ -41,7 +41,7 @@ class Solve:
     """Solve an equation by name, draw it, and say how accurate the answer is.
 
     Ordinary: lorenz, van-der-pol, lotka-volterra, pendulum.
-    Partial: kdv, kuramoto-sivashinsky, burgers, nlse, navier-stokes.
+    Partial: kdv, nlse, burgers, kuramoto-sivashinsky, navier-stokes-2d.
     """
 
     equation: Positional[Name]
@@ -95,10 +95,10 @@ class Sample:
     """Where the folders of runs are."""
 
     def run(self) -> int:
-        from duhamel.jobs.sample import sample
+        from duhamel.jobs.sample import Wish, sample
 
-        how = {"n": self.n, "plan": self.plan, "steps": self.steps, "label": self.label, "seed": self.seed}
-        sample(self.source, **how, name=self.name, root=self.runs)
+        wish = Wish(self.n, self.plan, self.steps, self.label, self.seed)
+        sample(self.source, wish, name=self.name, root=self.runs)
         return 0
 
 

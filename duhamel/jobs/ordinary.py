@@ -2,10 +2,27 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
+
+import duhamel as dh
+from duhamel.report.chapter import Chapter, Figure
+from duhamel.report.context import Context
+from duhamel.report.figure import style
+from duhamel.report.nearest import nearest
+from duhamel.report.record import Record
+
+from .wish import Wish, timed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+METHODS = (
+    *("Euler", "Midpoint", "Heun", "Ralston", "RK4", "Bosh3", "Dopri5", "Tsit5", "Dopri8"),
+    *(f"Verner{p}" for p in (6, 7, 8, 9)),
+)
 
 
 @dataclass(frozen=True)
@@ -91,3 +108,69 @@ ORDINARY = {
         Ordinary("pendulum", "θ'' = -sin θ", _pendulum, (3.0, 0.0), 40.0, ("angle", "speed"), exact=_pendulum_exact),
     )
 }
+
+
+def prepare(equation: Ordinary, wish: Wish) -> Callable[[Context], Chapter]:
+    """Check the wish; what comes back solves, draws and tells."""
+    if wish.points is not None:
+        raise ValueError(f"{equation.name} is an ordinary equation and has no grid; leave out --points.")
+    word = wish.method or "tsit5"
+    methods: Mapping[str, str] = {name.lower(): name for name in METHODS}
+    if word.lower() not in methods:
+        raise ValueError(f"no method for ordinary equations is called {word!r}; {nearest(word.lower(), methods)}")
+    method = getattr(dh, methods[word.lower()])()
+    control = dh.PID(rtol=wish.rtol, atol=wish.atol) if wish.steps is None else dh.Fixed(wish.steps)
+    t1 = equation.t1 if wish.t1 is None else float(wish.t1)
+
+    def solve(context: Context) -> Chapter:
+        x0, ts = jnp.asarray(equation.x0, jnp.float64), jnp.linspace(0.0, t1, 1501)
+        context.progress("compiling and solving", None)
+        call = lambda: dh.solve(equation.f, x0, ts, method=method, control=control, max_steps=1_000_000)  # noqa: E731
+        sol, first = timed(call)
+        sol, again = timed(call)
+        context.progress("solving once more with somebody else's code", None)
+        truth, whose = equation.truth(t1)
+        x = np.asarray(sol.x)
+        error = float(np.abs(x[-1] - truth).max())
+        figure = Figure(
+            str(context.figure(equation.name, _portrait(equation, np.asarray(ts), x))),
+            "Left: the components over time. Right: the orbit.",
+        )
+        found = (
+            *(Record(f"{axis}({t1:g})", float(value)) for axis, value in zip(equation.axes, x[-1], strict=True)),
+            Record("largest error at the end", error, "", error),
+            Record("steps accepted", int(sol.stats.accepted)),
+            Record("steps rejected", int(sol.stats.rejected)),
+            Record("evaluations", int(sol.stats.nfe)),
+            Record("first call, compiling included", first, "s"),
+            Record("second call", again, "s"),
+        )
+        how = f"{type(method).__name__}, " + (
+            f"{wish.steps} equal steps" if wish.steps else f"rtol {wish.rtol:g}, atol {wish.atol:g}"
+        )
+        question = f"{equation.formula}, from {equation.x0} to t = {t1:g} by {how}, in float64."
+        return Chapter(
+            equation.name,
+            equation.name,
+            question,
+            text=(f"The error is measured against {whose}.",),
+            records=found,
+            figures=(figure,),
+        )
+
+    return solve
+
+
+def _portrait(equation: Ordinary, t: np.ndarray, x: np.ndarray) -> "Drawing":
+    import matplotlib.pyplot as plt
+
+    with style():
+        figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), width_ratios=(1.5, 1), layout="constrained")
+        for i, axis in enumerate(equation.axes):
+            left.plot(t, x[:, i], label=axis, linewidth=1.2)
+        left.set(xlabel="t", title="Over time")
+        left.legend(loc="upper right")
+        i, j = equation.plot
+        right.plot(x[:, i], x[:, j], linewidth=0.8)
+        right.set(xlabel=equation.axes[i], ylabel=equation.axes[j], title="Orbit")
+    return figure

@@ -3,14 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-from duhamel.demo.plans import REFINED, low_noise, measured_slopes
+from duhamel.demo.plans import REFINED, chapter, low_noise, measured_slopes
 from duhamel.diffusion.plans.registry import SAMPLERS, SCHEDULES, build, find
 from duhamel.diffusion.schedule import Schedule
+from duhamel.report.chapter import Chapter
 from duhamel.report.console import records, say, table
+from duhamel.report.folder import DEFAULT_ROOT, Run
 from duhamel.report.nearest import nearest
 from duhamel.report.record import Record, write_json
 from duhamel.rows import checks
 from duhamel.rows.plan import Plan
+
+from .perform import perform
 
 
 def list_plans(json: Path | None = None) -> None:
@@ -76,4 +80,22 @@ def _facts(plan: Plan) -> list[Record]:
         Record("steps", plan.steps),
         Record("model calls", plan.nfe),
         Record("copies of the model in the program", plan.copies),
+    ]
+
+
+def compare_plans(
+    fast: bool = False, json: Path | None = None, name: str = "plans", root: str | Path = DEFAULT_ROOT
+) -> Chapter:
+    """The table of samplers on the exact mixture, with a page in runs/NAME/."""
+    run = Run.create(name, {"command": "plan compare", "fast": fast}, root)
+    return perform(run, "plan compare", chapter, fast=fast, json=json, to_records=_errors)
+
+
+def _errors(compared: Chapter) -> list[Record]:
+    """One record for every sampler and number of calls in the chapter's table."""
+    (found,) = compared.tables
+    return [
+        Record(f"{row[0]}, {calls} network calls", error, "", error)
+        for row in found.rows
+        for calls, error in zip(found.columns[1:], row[1:], strict=True)
     ]
