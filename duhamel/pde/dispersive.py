@@ -169,3 +169,18 @@ class NLSE(Equation):
         y = (x - at - speed * t + 0.5 * length) % length - 0.5 * length
         phase = speed / (2 * d) * y + (0.5 * g * height**2 + speed**2 / (4 * d)) * t
         return height / np.cosh(height * np.sqrt(g / (2 * d)) * y) * np.exp(1j * phase)
+
+    def breather(self, grid: Grid, t: float | int, a: float | int = 0.25) -> np.ndarray:
+        """Akhmediev's breather on the plane wave e^(it)/sqrt(g), highest at t = 0. With y = x/sqrt(2d), 0 < a < 1/2:
+
+            psi = e^(it)/sqrt(g) (1 + (2 (1-2a) cosh(bt) + i b sinh(bt))/(sqrt(2a) cos(W y) - cosh(bt)))
+            b = sqrt(8a (1-2a)),   W = 2 sqrt(1-2a)
+
+        The box must hold a whole number of periods 2 pi sqrt(2d)/W. The crest is 1 + 2 sqrt(2a) times the wave; a = 1/4
+        grows fastest. Source: Akhmediev and Korneev, Theor. Math. Phys. 69 (1986) 1089.
+        """
+        d, g = float(self.dispersion), float(self.coupling)
+        b, wave = np.sqrt(8 * a * (1 - 2 * a)), 2 * np.sqrt(1 - 2 * a)
+        y = grid.coordinates()[0] / np.sqrt(2 * d)
+        top = 2 * (1 - 2 * a) * np.cosh(b * t) + 1j * b * np.sinh(b * t)
+        return np.exp(1j * t) / np.sqrt(g) * (1 + top / (np.sqrt(2 * a) * np.cos(wave * y) - np.cosh(b * t)))

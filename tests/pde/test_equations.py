@@ -1,4 +1,4 @@
-"""Every equation is what its docstring says: slopes against products in real space, invariants, symmetries, bad input."""
+"""Every equation is what its docstring says: slopes against products in real space, invariants, symmetries, mistakes."""
 
 import jax
 import jax.numpy as jnp
