@@ -29,7 +29,9 @@ def measured_order(
             break
         used.append((n, e))
     if len(used) < 3:
-        raise ValueError(f"only {len(used)} of {len(steps)} errors lie between {floor:g} and {ceiling:g}; choose other steps.")
+        raise ValueError(
+            f"only {len(used)} of {len(steps)} errors lie between {floor:g} and {ceiling:g}; choose other steps."
+        )
     n, e = np.array(used[-points:]).T
     return float(-np.polyfit(np.log(n), np.log(e), 1)[0])
 
@@ -46,11 +48,14 @@ def gradient_error(f: Callable, *args: PyTree, step: float = 1e-5, directions: i
     worst = 0.0
     for _ in range(directions):
         v = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), leaf.dtype), arrays)
-        shifted = lambda s, v=v: jax.tree.map(lambda a, d: a + s * d, arrays, v)  # noqa: E731
-        difference = (f(*shifted(step)) - f(*shifted(-step))) / (2 * step)
+        difference = (f(*_shifted(arrays, v, step)) - f(*_shifted(arrays, v, -step))) / (2 * step)
         exact = sum(jnp.vdot(d, g) for d, g in zip(jax.tree.leaves(v), jax.tree.leaves(list(grads)), strict=True))
         worst = max(worst, float(jnp.abs(exact - difference) / jnp.maximum(jnp.abs(difference), 1e-8)))
     return worst
+
+
+def _shifted(arrays: PyTree, direction: PyTree, s: float) -> PyTree:
+    return jax.tree.map(lambda a, d: a + s * d, arrays, direction)
 
 
 def traces(f: Callable) -> tuple[Callable, Callable[[], int]]:

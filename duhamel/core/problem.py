@@ -47,7 +47,7 @@ def ODE(f: Callable) -> Problem:
     return Problem(N=_three_arguments(f, "f"))
 
 
-def Semilinear(L: Linear, N: Callable) -> Problem:
+def Semilinear(L: Any, N: Callable) -> Problem:
     """dx/dt = L(t) x + N(t, x, args), or N(t, x)."""
     if not isinstance(L, Linear):
         raise TypeError(
@@ -57,7 +57,8 @@ def Semilinear(L: Linear, N: Callable) -> Problem:
     return Problem(N=_three_arguments(N, "N"), L=L)
 
 
-def as_problem(problem: Problem | Callable) -> Problem:
+def as_problem(problem: Any) -> Problem:
+    """A Problem, or a vector field made into one."""
     if isinstance(problem, Problem):
         return problem
     if callable(problem):

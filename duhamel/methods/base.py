@@ -26,12 +26,35 @@ class Method(eqx.Module):
     the last axis.
     """
 
-    order: eqx.AbstractVar[int]
-    error_order: eqx.AbstractVar[int | None]  # the error row is O(h^(error_order + 1)); None: no estimate
-    dense_order: eqx.AbstractVar[int]  # global order of the dense output
-    fsal: eqx.AbstractVar[bool]
-    exponential: eqx.AbstractVar[bool]  # True: rows call N and coefficients carry L; False: rows call L x + N
-    pattern: eqx.AbstractVar[Pattern]
+    @property
+    @abstractmethod
+    def order(self) -> int:
+        """Global order p: the error at a fixed time is O(h^p)."""
+
+    @property
+    @abstractmethod
+    def error_order(self) -> int | None:
+        """The error row is O(h^(error_order + 1)); None: no estimate, so fixed steps only."""
+
+    @property
+    @abstractmethod
+    def dense_order(self) -> int:
+        """The interpolant's error inside a step is O(h^(dense_order + 1))."""
+
+    @property
+    @abstractmethod
+    def fsal(self) -> bool:
+        """Whether the last call of a step is the first of the next one."""
+
+    @property
+    @abstractmethod
+    def exponential(self) -> bool:
+        """True: rows call N and coefficients carry L. False: rows call L x + N."""
+
+    @property
+    @abstractmethod
+    def pattern(self) -> Pattern:
+        """The rows of a step."""
 
     @abstractmethod
     def coef(self, L: Linear, t: Any, h: Any) -> list[Any]:

@@ -30,7 +30,10 @@ class ExplicitRK(Method):
     """
 
     tableau: Tableau = eqx.field(static=True)
-    exponential = False
+
+    @property
+    def exponential(self) -> bool:
+        return False
 
     @property
     def order(self) -> int:

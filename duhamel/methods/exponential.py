@@ -29,7 +29,10 @@ class ExponentialRK(Method):
     """
 
     tableau: ExponentialTableau = eqx.field(static=True)
-    exponential = True
+
+    @property
+    def exponential(self) -> bool:
+        return True
 
     @property
     def order(self) -> int:

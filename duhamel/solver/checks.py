@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import PyTree
 
 from duhamel.core.linear import Zero
@@ -17,7 +18,7 @@ from .stepper import Stepper
 
 
 def concrete(value: Any) -> bool:
-    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
+    return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value))
 
 
 def state(x0: PyTree) -> PyTree:
@@ -99,6 +100,27 @@ def control(control: PID | Fixed, method: Method, dtype: Any) -> None:
         raise ValueError(
             f"rtol = {rtol:g} is below the resolution of {np.dtype(dtype).name} ({eps:.1e}): no step could satisfy it. "
             "Raise rtol, or make x0 float64 (jax.config.update('jax_enable_x64', True))."
+        )
+
+
+def fixed_grid(control: PID | Fixed, t0: Any, t1: Any) -> None:
+    """A grid of times runs from t0 to t1 without turning back."""
+    if isinstance(control, PID) or control.grid is None:
+        return
+    grid = control.grid
+    if np.ndim(grid) != 1 or np.shape(grid)[0] < 2:
+        raise ValueError(f"Fixed(grid=...) needs a 1-D array of at least two times, got shape {np.shape(grid)}.")
+    if not concrete((grid, t0, t1)):
+        return
+    steps = np.diff(np.asarray(grid, np.float64))
+    if not (np.all(steps > 0) or np.all(steps < 0)):
+        raise ValueError(
+            "Fixed(grid=...) must be strictly increasing, or strictly decreasing for a solve backwards in time."
+        )
+    if not np.allclose([grid[0], grid[-1]], [t0, t1], rtol=1e-6, atol=0):
+        raise ValueError(
+            f"Fixed(grid=...) runs from {grid[0]:g} to {grid[-1]:g}, but the solve from t0 = {t0:g} to t1 = {t1:g}; "
+            "make its ends t0 and the end (or last save) time."
         )
 
 

@@ -1,6 +1,5 @@
 """The second front door: many initial value problems at once, each with steps of its own."""
 
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -9,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from duhamel.core.problem import Problem, as_problem
+from duhamel.core.problem import as_problem
 from duhamel.methods.base import Method
 from duhamel.methods.explicit import Tsit5
 
@@ -26,7 +25,7 @@ CACHE = 2**15  # bytes of state and stages a chunk may take: the first-level cac
 
 
 def ensemble(
-    problem: Problem | Callable,
+    problem: Any,
     x0s: PyTree,
     t1_or_ts: Any,
     *,
@@ -69,6 +68,7 @@ def ensemble(
     checks.control(control, method, dtype)
     args = checks.arguments(args, dtype)
     t0, t1, ts = checks.times(t1_or_ts, t0, dtype)
+    checks.fixed_grid(control, t0, t1)
     steps = fixed_steps(control) if isinstance(control, Fixed) else checks.max_steps(max_steps)
     axes = _axes(args, in_axes, lanes)
     first = lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)  # noqa: E731
@@ -132,7 +132,7 @@ def _states(x0s: PyTree) -> tuple[PyTree, int]:
             f"x0s needs the same number of lanes, at least one, as the first axis of every leaf, got shapes "
             f"{', '.join(str(leaf.shape) for leaf in leaves)}."
         )
-    return x0s, sizes.pop()
+    return x0s, leaves[0].shape[0]
 
 
 def _axes(args: PyTree, in_axes: PyTree, lanes: int) -> PyTree:

@@ -147,11 +147,11 @@ def _round(task: Task, bundle: Bundle, width: int) -> Bundle:
         begin = i * width
         part = slice_lanes(bundle, begin, width)
         own = with_lanes(task, part.span, part.args)
-        first = part.state.index
+        first = part.state.attempts
 
         def go_on(state: State) -> Array:
             left = jnp.sum(state.status == RUNNING)
-            return (left > 0) & ((2 * left > width) | (state.index - first < PATIENCE) | (task.edges is not None))
+            return (left > 0) & ((2 * left > width) | (state.attempts - first < PATIENCE) | (task.edges is not None))
 
         state = jax.lax.while_loop(go_on, lambda state: advance(own, state)[0], part.state)
         return put_lanes(bundle, state, begin)
@@ -182,7 +182,8 @@ def _backward(residuals: Any, grad: State, perturbed: PyTree, diff: tuple, h: Ar
     task, x = diff
     times = times_perturbed(perturbed[0])
     if residuals is not None:
-        return pull_back(task, x, *residuals, grad, times, memory)
+        state, rows = residuals
+        return pull_back(task, x, state, rows, grad, times, memory)
     return _backward_chunks(task, x, h, grad, times, memory, width)
 
 

@@ -33,8 +33,8 @@ class Task(eqx.Module):
     stepper: Stepper
     t0: Float[Array, "..."]
     span: Float[Array, "..."]
-    ts: Float[Array, " n"] | None
-    edges: Float[Array, " m"] | None
+    ts: Any
+    edges: Any
     control: PID | None
     save: Save
     max_steps: int = eqx.field(static=True)
@@ -53,7 +53,7 @@ class State(NamedTuple):
     error     sum over accepted steps of the root mean square of the error estimate
     saved     rows written of `saves`
     saves     values at the save times; every step's value; every step's time
-    index     attempts so far of any lane
+    attempts  of any lane so far
     """
 
     s: Array
@@ -66,8 +66,8 @@ class State(NamedTuple):
     refused: Array
     error: Array
     saved: Array
-    saves: tuple[PyTree, PyTree, Array | None]
-    index: Array
+    saves: tuple[PyTree, PyTree, Any]
+    attempts: Array
 
 
 class Move(NamedTuple):
@@ -115,7 +115,7 @@ def start(task: Task, x: PyTree, h: Float[Array, "..."]) -> State:
         error=zero,
         saved=saved,
         saves=(at_times, every, times),
-        index=jnp.zeros((), jnp.int32),
+        attempts=jnp.zeros((), jnp.int32),
     )
 
 
@@ -125,7 +125,7 @@ def advance(task: Task, state: State) -> tuple[State, Move]:
     running = state.status == RUNNING
     h, last = _next_step(task, state)
     t = task.t0 + state.s
-    env = stepper.attempt(state.index, t, h, state.slots)
+    env = stepper.attempt(state.attempts, t, h, state.slots)
     slots = kept(stepper.method.pattern, env)
     square, accept, h_next = _judge(task, state, env, slots, h)
     move = running & accept
@@ -145,7 +145,7 @@ def advance(task: Task, state: State) -> tuple[State, Move]:
         error=state.error + jnp.where(move, local_error(stepper, env), 0.0).astype(state.error.dtype),
         saved=state.saved,
         saves=state.saves,
-        index=state.index + 1,
+        attempts=state.attempts + 1,
     )
     return _save(task, state, moved, env, h, move), Move(state.s, jnp.where(move, h, 0.0), jnp.any(move))
 
@@ -154,8 +154,8 @@ def _next_step(task: Task, state: State) -> tuple[Array, Array]:
     """The step to try, and whether it ends the solve. A step that would leave a sliver of time is stretched."""
     if task.edges is not None:
         n = task.edges.shape[0] - 1
-        h = task.edges[jnp.minimum(state.index + 1, n)] - task.edges[jnp.minimum(state.index, n)]
-        return jnp.broadcast_to(h, task.span.shape), jnp.broadcast_to(state.index + 1 >= n, task.span.shape)
+        h = task.edges[jnp.minimum(state.attempts + 1, n)] - task.edges[jnp.minimum(state.attempts, n)]
+        return jnp.broadcast_to(h, task.span.shape), jnp.broadcast_to(state.attempts + 1 >= n, task.span.shape)
     rest = task.span - state.s
     h = jax.lax.stop_gradient(state.h)
     last = jnp.abs(h) * 1.001 >= jnp.abs(rest)

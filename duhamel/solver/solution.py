@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Int, PyTree
 
 from duhamel.core.status import Status
@@ -71,7 +72,7 @@ class Solution(eqx.Module):
 
     def raise_if_failed(self) -> None:
         """Raise SolveError if any lane failed. Nothing happens inside `jit`, where the status is not known yet."""
-        if isinstance(self.status, jax.core.Tracer):
+        if isinstance(self.status, Tracer):
             return
         status = np.atleast_1d(np.asarray(self.status))
         failed = np.flatnonzero(status != Status.success)
@@ -89,9 +90,9 @@ class DenseOutput(eqx.Module):
     """Continuous output: the steps' times and states; the step that holds t is taken again and interpolated."""
 
     task: Task
-    t: Array
+    t: Any
     x: PyTree
-    accepted: Array
+    accepted: Any
 
     def __call__(self, t: Any) -> PyTree:
         t = jnp.asarray(t, self.t.dtype)

@@ -1,22 +1,23 @@
 """The first front door: one initial value problem."""
 
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import PyTree
 
-from duhamel.core.problem import Problem, as_problem
+from duhamel.core.linear import Scalar
+from duhamel.core.problem import as_problem
 from duhamel.methods.base import Method
 from duhamel.methods.explicit import Tsit5
 
 from . import checks
 from .adjoint import Forward, Tape
 from .control import PID, Fixed
-from .loop import State, Task, evaluations, run
+from .loop import State, Task, evaluations, output, run
 from .save import Save, bind_save
 from .solution import DenseOutput, Solution, Stats
 from .stepper import Stepper, bind, initial_step, like, time_dtype
@@ -24,7 +25,7 @@ from .tape import taped
 
 
 def solve(
-    problem: Problem | Callable,
+    problem: Any,
     x0: PyTree,
     t1_or_ts: Any,
     *,
@@ -66,6 +67,7 @@ def solve(
     checks.control(control, method, dtype)
     args = checks.arguments(args, dtype)
     t0, t1, ts = checks.times(t1_or_ts, t0, dtype)
+    checks.fixed_grid(control, t0, t1)
     steps = fixed_steps(control) if isinstance(control, Fixed) else checks.max_steps(max_steps)
     stepper = bind(problem, method, t0, x0, args)
     checks.field(stepper, problem, t0, x0, args)
@@ -73,7 +75,7 @@ def solve(
     stepper = tabulate(with_args(stepper, args), control, t0, t1)
     dt0 = None if dt0 is None else jnp.asarray(dt0, dtype)
     solution = _solve(stepper, x0, t0, t1, ts, control, adjoint, save, dt0, steps)
-    if not isinstance(solution.status, jax.core.Tracer):
+    if not isinstance(solution.status, Tracer):
         solution = _trim(solution, save)
         if throw:
             solution.raise_if_failed()
@@ -105,12 +107,7 @@ def with_args(stepper: Stepper, args: PyTree) -> Stepper:
 def fixed_steps(control: Fixed) -> int:
     if control.steps is not None:
         return control.steps
-    n = np.shape(control.grid)[0] - 1 if np.ndim(control.grid) == 1 else 0
-    if n < 1:
-        raise ValueError(
-            f"Fixed(grid=...) needs a 1-D array of at least two times, got shape {np.shape(control.grid)}."
-        )
-    return n
+    return np.shape(control.grid)[0] - 1
 
 
 def prepare(
@@ -126,16 +123,7 @@ def prepare(
         task = Task(stepper, t0, span, relative, edges, None, save, max_steps)
         return task, jnp.broadcast_to(edges[1], span.shape)
     cast = lambda v: jnp.asarray(v, span.dtype)  # noqa: E731
-    control = PID(
-        cast(control.rtol),
-        cast(control.atol),
-        control.p,
-        control.i,
-        control.d,
-        control.safety,
-        control.shrink,
-        control.grow,
-    )
+    control = eqx.tree_at(lambda c: (c.rtol, c.atol), control, (cast(control.rtol), cast(control.atol)))
     task = Task(stepper, t0, span, relative, None, control, save, max_steps)
     if dt0 is None:
         return task, initial_step(stepper, t0 + 0 * span, x0, control, span)
@@ -153,20 +141,18 @@ def tabulate(stepper: Stepper, control: PID | Fixed, t0: Any, t1: Any) -> Steppe
 
     Equal steps of an L that does not depend on time need one row.
     """
-    from duhamel.core.linear import Scalar
-
     if not (isinstance(control, Fixed) and stepper.method.exponential):
         return stepper
-    grid = control.grid
+    grid, steps = control.grid, fixed_steps(control)
     if grid is None and checks.concrete((t0, t1)):
-        grid = np.linspace(float(t0), float(t1), control.steps + 1)
+        grid = np.linspace(float(t0), float(t1), steps + 1)
     elif grid is None:
-        grid = t0 + (t1 - t0) * jnp.linspace(0.0, 1.0, control.steps + 1)
+        grid = t0 + (t1 - t0) * jnp.linspace(0.0, 1.0, steps + 1)
     moving = isinstance(stepper.L, Scalar) and stepper.L.integral is not None
     if control.steps is not None and not moving:
-        pairs = [(grid[0], (grid[-1] - grid[0]) / control.steps)]
+        pairs = [(grid[0], (grid[-1] - grid[0]) / steps)]
     else:
-        pairs = [(grid[i], grid[i + 1] - grid[i]) for i in range(len(grid) - 1)]
+        pairs = [(grid[i], grid[i + 1] - grid[i]) for i in range(steps)]
     rows = [stepper.method.coef(stepper.L, t, h) for t, h in pairs]
     table = [jax.tree.map(lambda *leaves: _stack(leaves), *column) for column in zip(*rows, strict=True)]
     return eqx.tree_at(lambda s: s.table, stepper, table, is_leaf=lambda v: v is None)
@@ -200,8 +186,6 @@ def solution_of(task: Task, state: State, ts: Any, control: Any, dt0: Any) -> So
     elif ts is not None:
         t, x = ts, at_times
     else:
-        from .loop import output
-
         t, x = t1, output(task, t1, x1)
     stats = Stats(state.accepted, state.refused, evaluations(task, state, started))
     if task.save.dense:

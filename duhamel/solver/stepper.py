@@ -13,6 +13,8 @@ from duhamel.core.problem import Problem
 from duhamel.methods.base import Method
 from duhamel.rows.step import combine, step
 
+from .control import error_scale, squared_norm
+
 
 class Stepper(eqx.Module):
     """A method bound to a problem and its arguments.
@@ -113,8 +115,6 @@ def initial_step(
 
     Source: Hairer, Norsett, Wanner, Solving ODEs I, II.4, "starting step size".
     """
-    from .control import error_scale, squared_norm
-
     order = stepper.method.error_order or stepper.method.order
     scale = error_scale(control, x, x)
     norm = lambda v: jnp.sqrt(squared_norm(v, scale, stepper.lanes))  # noqa: E731

@@ -30,7 +30,7 @@ class Rows(NamedTuple):
     s: Array
     h: Array
     x: PyTree
-    count: Array
+    written: Array
 
 
 def segment_length(x: PyTree, rows: int, memory: int) -> int:
@@ -50,7 +50,8 @@ def taped(diff: tuple, h: Float[Array, "..."], memory: int) -> State:
 @taped.def_fwd
 def _forward(perturbed: PyTree, diff: tuple, h: Array, memory: int) -> tuple[State, tuple[State, Rows]]:
     del perturbed
-    state, rows = record(*diff, h, memory)
+    task, x = diff
+    state, rows = record(task, x, h, memory)
     return state, (state, rows)
 
 
@@ -80,7 +81,7 @@ def record(task: Task, x: PyTree, h: Array, memory: int) -> tuple[State, Rows]:
 
 def _append(rows: Rows, move: Move, x: PyTree, K: int) -> Rows:
     """A row that no lane moved in is overwritten by the next one, so it costs nothing later."""
-    j = rows.count
+    j = rows.written
     slot = j // K
     keep = j % K == 0
 
@@ -105,7 +106,7 @@ class Cotangents(NamedTuple):
 
     x: PyTree
     theta: PyTree
-    ts: Array | None
+    ts: Any
     saved: Array
     steps: Array
 
@@ -175,15 +176,15 @@ def _walk(task: Task, theta: PyTree, rest: PyTree, rows: Rows, out: _Incoming, c
     if K == 1:
 
         def one(i: Array, cot: Cotangents) -> Cotangents:
-            j = rows.count - 1 - i
+            j = rows.written - 1 - i
             x = jax.tree.map(lambda buffer: buffer[j], rows.x)
             return _pull(task, theta, rest, out, j, rows.s[j], rows.h[j], x, cot)
 
-        return jax.lax.fori_loop(0, rows.count, one, cot)
+        return jax.lax.fori_loop(0, rows.written, one, cot)
 
     def segment(i: Array, cot: Cotangents) -> Cotangents:
-        index = (rows.count - 1) // K - i
-        begin, end = index * K, jnp.minimum((index + 1) * K, rows.count)
+        index = (rows.written - 1) // K - i
+        begin, end = index * K, jnp.minimum((index + 1) * K, rows.written)
         x = jax.tree.map(lambda buffer: buffer[index], rows.x)
         states = jax.tree.map(lambda leaf: jnp.zeros((K, *leaf.shape), leaf.dtype), x)
 
@@ -201,7 +202,7 @@ def _walk(task: Task, theta: PyTree, rest: PyTree, rows: Rows, out: _Incoming, c
 
         return jax.lax.fori_loop(0, end - begin, one, cot)
 
-    return jax.lax.fori_loop(0, (rows.count + K - 1) // K, segment, cot)
+    return jax.lax.fori_loop(0, (rows.written + K - 1) // K, segment, cot)
 
 
 def _step(task: Task, j: Any, s: Array, h: Array, x: PyTree) -> tuple[PyTree, dict]:
@@ -252,7 +253,7 @@ def _add(a: PyTree, b: PyTree) -> PyTree:
 
 def _pull_times(
     task: Task, theta: PyTree, rest: PyTree, out: _Incoming, s: Array, h: Array, basis: PyTree, cot: Cotangents
-) -> tuple[PyTree, PyTree, Array, Array]:
+) -> tuple[PyTree, PyTree, Any, Array]:
     """Cotangents that the values saved inside the row's step give to its stages, the weights and the save times."""
     moved, sign = h != 0, jnp.sign(task.span)
     times = task.ts

@@ -111,7 +111,9 @@ def test_weights_that_the_field_closes_over():
 
 def test_complex_state():
     def f(w, x0):
-        sol = dh.solve(lambda t, x, a: 1j * a * x - 0.1 * x * jnp.abs(x) ** 2, x0 * (1 + 0.5j), 2.0, args=w, control=TIGHT)
+        sol = dh.solve(
+            lambda t, x, a: 1j * a * x - 0.1 * x * jnp.abs(x) ** 2, x0 * (1 + 0.5j), 2.0, args=w, control=TIGHT
+        )
         return jnp.sum(jnp.abs(sol.x) ** 2 + sol.x.real)
 
     assert gradient_error(jax.jit(f), jnp.array(0.7), jnp.array([1.0, 0.3])) < 1e-6

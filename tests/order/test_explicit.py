@@ -1,8 +1,8 @@
 """Measured orders of every explicit Runge-Kutta method, dense output included.
 
-Up to order 4 the slope is the order to 0.2. From order 5 on the optimised pairs (Tsitouras, Verner) have leading error
-coefficients so small that the next order shows first and rounding ends the refinement before the slope settles: the test
-then asks for no less than the order, and `test_tableaux` shows from the rooted trees that it is no more.
+Up to order 4 the slope is the order to 0.2. From order 5 on optimised pairs (Tsitouras, Verner) have leading
+coefficients so small that the next order shows first and rounding ends the refinement before the slope settles: the
+test then asks for no less than the order, and `test_tableaux` shows from the rooted trees that it is no more.
 """
 
 import jax
@@ -134,7 +134,7 @@ def test_solve_on_a_fixed_grid_is_the_rows(name):
 
 @pytest.mark.parametrize("name", [name for name, (make, _) in METHODS.items() if make().error_order is not None])
 def test_adaptive_error_follows_the_tolerance(name):
-    make, order = METHODS[name]
+    make, _ = METHODS[name]
     M = jnp.asarray(L["real"])
     exact = reference("real")[:, -1]
 
