@@ -1,4 +1,4 @@
-"""Every equation is what its docstring says: slopes against products in real space, invariants, symmetries, mistakes."""
+"""Every equation is what its docstring says: slopes against products in real space, invariants, symmetries."""
 
 import jax
 import jax.numpy as jnp
