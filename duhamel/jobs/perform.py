@@ -20,6 +20,7 @@ def perform(
     *,
     fast: bool = False,
     json: Path | None = None,
+    log: bool = True,
     to_records: Callable[[Chapter], Iterable[Record]] = lambda chapter: chapter.records,
 ) -> Chapter:
     """Do the work, print its tables and records, and write metrics, `json` and the page of the run."""
@@ -29,7 +30,8 @@ def perform(
         chapter = replace(chapter, seconds=round(time.perf_counter() - start, 2))
         steps.finish(run.folder.name, "done")
     found = list(to_records(chapter))
-    run.log(**{record.name: record.value for record in found})
+    if log:
+        run.log(**{record.name: record.value for record in found})
     if json is not None:
         write_json(json, found)
     for one in chapter.tables:

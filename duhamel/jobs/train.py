@@ -1,14 +1,75 @@
 """`duhamel train`: models on real data; a run that was killed goes on from its last checkpoint."""
 
-import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from duhamel.report.chapter import Chapter
+from duhamel.report.chapter import Chapter, Figure
 from duhamel.report.context import Context
+from duhamel.report.figure import style
 from duhamel.report.folder import DEFAULT_ROOT, Run
 from duhamel.report.nearest import nearest
+from duhamel.report.record import Record
 
 from .perform import perform
 
-JOBS = ("digits", "hare-lynx")
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+
+def train(
+    job: str, steps: int | None = None, seed: int = 0, *, name: str | None = None, root: str | Path = DEFAULT_ROOT
+) -> Chapter:
+    """Train in runs/NAME/; an unfinished run of the same name that was asked the same is continued."""
+    if job not in JOBS:
+        raise ValueError(f"nothing is trained under the name {job!r}; {nearest(job, JOBS)}")
+    if steps is not None and steps < 1:
+        raise ValueError(f"steps = {steps}; make at least one.")
+    run = Run.resume(name or f"train-{job}", {"command": "train", "job": job, "steps": steps, "seed": seed}, root)
+    return perform(run, f"train {job}", partial(JOBS[job], run, steps, seed), log=False)  # `fit` writes metrics.jsonl
+
+
+def _digits(run: Run, steps: int | None, seed: int, context: Context) -> Chapter:
+    from duhamel.diffusion import digits
+
+    def tell(done: int, total: int) -> None:
+        context.progress(f"step {done} of {total}", done / total)
+
+    done = digits.train(run.folder, steps or digits.STEPS, seed=seed, progress=tell)
+    checked = [m for m in done.metrics if "held_out" in m]
+    records = (
+        Record("steps", done.step),
+        Record("loss on held-out digits", checked[-1]["held_out"]),
+        Record("loss on as many digits of training", checked[-1]["seen"]),
+    )
+    curves = {
+        "training": [(m["step"], m["loss"]) for m in done.metrics],
+        "held out": [(m["step"], m["held_out"]) for m in checked],
+    }
+    figure = Figure(str(context.figure("loss", _draw_loss(curves))), "The loss; held-out digits are never trained on.")
+    text = "A denoiser of handwritten digits. The weights of its running average are in digits.safetensors."
+    return Chapter("digits", "Training on digits", text, records=records, figures=(figure,))
+
+
+def _hare_lynx(run: Run, steps: int | None, seed: int, context: Context) -> Chapter:
+    from duhamel.demo import hare_lynx
+
+    if steps is not None or seed != 0:
+        raise ValueError("hare-lynx is a fixed study of three models and seven years; leave out --steps and --seed.")
+    return hare_lynx.chapter(context)
+
+
+JOBS: dict[str, Callable[[Run, int | None, int, Context], Chapter]] = {"digits": _digits, "hare-lynx": _hare_lynx}
+
+
+def _draw_loss(curves: dict[str, list[tuple[float, float]]]) -> "Drawing":
+    import matplotlib.pyplot as plt
+
+    with style():
+        figure, axes = plt.subplots(layout="constrained")
+        for label, points in curves.items():
+            axes.loglog(*zip(*points, strict=True), label=label, marker="." if len(points) < 50 else "")
+        axes.set(xlabel="step", ylabel="loss")
+        axes.legend()
+    return figure

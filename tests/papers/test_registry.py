@@ -9,8 +9,7 @@ import duhamel.papers
 from duhamel.papers import registry, runner
 from duhamel.papers.card import Card, Context, Measurement, Verdict, judge
 
-MECHANISM = {"__init__", "card", "registry", "runner"}
-MODULES = {p.stem for p in Path(duhamel.papers.__file__).parent.glob("*.py")} - MECHANISM
+MODULES = {p.stem for p in Path(duhamel.papers.__file__).parent.glob("*.py") if "\ncard = Card(" in p.read_text()}
 
 
 def test_all_239_systems_are_there_once_and_whole():
