@@ -79,9 +79,10 @@ def times(t1_or_ts: Any, t0: Any, dtype: Any) -> tuple[Any, Any, Any]:
     return t0, (ts if ts.ndim == 0 else ts[-1]), (None if ts.ndim == 0 else ts)
 
 
-def control(control: PID | Fixed, method: Method, dtype: Any) -> None:
+def control(control: PID | Fixed, method: Method, dtype: Any) -> PID | Fixed:
+    """The control with its tolerances as arrays, so that other tolerances do not compile again."""
     if isinstance(control, Fixed):
-        return
+        return control
     if not isinstance(control, PID):
         raise TypeError(f"control must be PID(rtol, atol) or Fixed(steps), got {type(control).__name__}.")
     if method.error_order is None:
@@ -89,8 +90,10 @@ def control(control: PID | Fixed, method: Method, dtype: Any) -> None:
             "this method has no error estimate, so it cannot choose its steps: use control=Fixed(steps), or a method "
             "with an embedded estimate such as Tsit5()."
         )
+    arrays = jnp.asarray(control.rtol, dtype), jnp.asarray(control.atol, dtype)
+    tolerances = eqx.tree_at(lambda c: (c.rtol, c.atol), control, arrays)
     if not concrete((control.rtol, control.atol)):
-        return
+        return tolerances
     rtol, atol, eps = float(control.rtol), float(control.atol), float(jnp.finfo(dtype).eps)
     if not (rtol >= 0 and atol >= 0 and rtol + atol > 0 and np.isfinite(rtol + atol)):
         raise ValueError(
@@ -101,6 +104,7 @@ def control(control: PID | Fixed, method: Method, dtype: Any) -> None:
             f"rtol = {rtol:g} is below the resolution of {np.dtype(dtype).name} ({eps:.1e}): no step could satisfy it. "
             "Raise rtol, or make x0 float64 (jax.config.update('jax_enable_x64', True))."
         )
+    return tolerances
 
 
 def fixed_grid(control: PID | Fixed, t0: Any, t1: Any) -> None:

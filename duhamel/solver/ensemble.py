@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from duhamel.core.problem import as_problem
+from duhamel.core.problem import Problem, as_problem
 from duhamel.methods.base import Method
 from duhamel.methods.explicit import Tsit5
 
@@ -18,7 +18,7 @@ from .control import PID, Fixed
 from .lanes import march_lanes, taped_lanes
 from .save import Save, bind_save
 from .solution import Solution
-from .solve import fixed_steps, prepare, solution_of, tabulate, with_args
+from .solve import fixed_steps, prepare, solution_of, tabulate, with_arrays
 from .stepper import Stepper, bind, like, time_dtype
 
 CACHE = 2**15  # bytes of state and stages a chunk may take: the first-level cache of a core
@@ -65,22 +65,16 @@ def ensemble(
     if save.dense:
         raise ValueError("an ensemble has no dense output; give save times, or vmap solve(..., save=Save(dense=True)).")
     dtype = time_dtype(x0s)
-    checks.control(control, method, dtype)
+    control = checks.control(control, method, dtype)
     args = checks.arguments(args, dtype)
     t0, t1, ts = checks.times(t1_or_ts, t0, dtype)
     checks.fixed_grid(control, t0, t1)
     steps = fixed_steps(control) if isinstance(control, Fixed) else checks.max_steps(max_steps)
     axes = _axes(args, in_axes, lanes)
-    first = lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)  # noqa: E731
-    one = jax.tree.map(lambda axis, leaf: first(leaf) if axis == 0 else leaf, axes, args, is_leaf=lambda a: a is None)
-    x_one = jax.tree.map(first, x0s)
-    stepper = bind(problem, method, t0, x_one, one, lanes=1, axes=axes)
-    checks.field(stepper, problem, t0, x_one, one)
-    save = bind_save(save, t0, x_one, one)
-    stepper = tabulate(with_args(stepper, args), control, t0, t1)
-    width = _width(stepper, x_one, lanes) if chunk is None else checks.max_steps(chunk)
+    table = tabulate(method, problem.L, control, t0, t1)
+    width = None if chunk is None else checks.max_steps(chunk)
     dt0 = None if dt0 is None else jnp.asarray(dt0, dtype)
-    solution = _ensemble(stepper, x0s, t0, t1, ts, control, adjoint, save, dt0, steps, min(width, lanes))
+    solution = _ensemble(problem, x0s, t0, t1, ts, args, axes, method, table, control, adjoint, save, dt0, steps, width)
     if throw:
         solution.raise_if_failed()
     return solution
@@ -88,19 +82,31 @@ def ensemble(
 
 @eqx.filter_jit
 def _ensemble(
-    stepper: Stepper,
+    problem: Problem,
     x0s: PyTree,
     t0: Any,
     t1: Any,
     ts: Any,
+    args: PyTree,
+    axes: PyTree,
+    method: Method,
+    table: list | None,
     control: PID | Fixed,
     adjoint: Tape | Forward,
     save: Save,
     dt0: Any,
     max_steps: int,
-    width: int,
+    width: int | None,
 ) -> Solution:
     lanes = jax.tree.leaves(x0s)[0].shape[0]
+    first = lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)  # noqa: E731
+    one = jax.tree.map(lambda axis, leaf: first(leaf) if axis == 0 else leaf, axes, args, is_leaf=lambda a: a is None)
+    x_one = jax.tree.map(first, x0s)
+    stepper = bind(problem, method, t0, x_one, one, lanes=1, axes=axes)
+    checks.field(stepper, problem, t0, x_one, one)
+    save = bind_save(save, t0, x_one, one)
+    stepper = with_arrays(stepper, args, table)
+    chunk = min(lanes, _width(stepper, x_one) if width is None else width)
     x = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), x0s)
     everywhere = jnp.broadcast_to(t1, (lanes,))
     task, h = prepare(stepper, x, t0, everywhere, ts, control, save, dt0, max_steps)
@@ -108,9 +114,9 @@ def _ensemble(
         table = jax.tree.map(lambda rows: rows[..., None] if _elementwise(rows) else rows, like(stepper.table, x))
         task = eqx.tree_at(lambda t: t.stepper.table, task, table)
     if isinstance(adjoint, Forward):
-        state = march_lanes(task, x, h, width)
+        state = march_lanes(task, x, h, chunk)
     else:
-        state = taped_lanes((task, x), jax.lax.stop_gradient(h), adjoint.memory, width)
+        state = taped_lanes((task, x), jax.lax.stop_gradient(h), adjoint.memory, chunk)
     solution = solution_of(task, state, ts, control, dt0)
     lanes_first = lambda tree: jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), tree)  # noqa: E731
     if ts is None or save.every_step:
@@ -154,7 +160,7 @@ def _axes(args: PyTree, in_axes: PyTree, lanes: int) -> PyTree:
     return axes
 
 
-def _width(stepper: Stepper, x: PyTree, lanes: int) -> int:
+def _width(stepper: Stepper, x: PyTree) -> int:
     """Lanes whose state and stages fit the cache; at least 256 where weights make matrix products of them."""
     size = sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(x))
     fits = CACHE // (size * (len(stepper.method.pattern.rows) + 2))

@@ -9,8 +9,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import PyTree
 
-from duhamel.core.linear import Scalar
-from duhamel.core.problem import as_problem
+from duhamel.core.linear import Linear, Scalar
+from duhamel.core.problem import Problem, as_problem
 from duhamel.methods.base import Method
 from duhamel.methods.explicit import Tsit5
 
@@ -64,17 +64,14 @@ def solve(
     adjoint = Tape() if adjoint is None else adjoint
     save = Save() if save is None else save
     dtype = time_dtype(x0)
-    checks.control(control, method, dtype)
+    control = checks.control(control, method, dtype)
     args = checks.arguments(args, dtype)
     t0, t1, ts = checks.times(t1_or_ts, t0, dtype)
     checks.fixed_grid(control, t0, t1)
     steps = fixed_steps(control) if isinstance(control, Fixed) else checks.max_steps(max_steps)
-    stepper = bind(problem, method, t0, x0, args)
-    checks.field(stepper, problem, t0, x0, args)
-    save = bind_save(save, t0, x0, args)
-    stepper = tabulate(with_args(stepper, args), control, t0, t1)
+    table = tabulate(method, problem.L, control, t0, t1)
     dt0 = None if dt0 is None else jnp.asarray(dt0, dtype)
-    solution = _solve(stepper, x0, t0, t1, ts, control, adjoint, save, dt0, steps)
+    solution = _solve(problem, x0, t0, t1, ts, args, method, table, control, adjoint, save, dt0, steps)
     if not isinstance(solution.status, Tracer):
         solution = _trim(solution, save)
         if throw:
@@ -84,24 +81,30 @@ def solve(
 
 @eqx.filter_jit
 def _solve(
-    stepper: Stepper,
+    problem: Problem,
     x0: PyTree,
     t0: Any,
     t1: Any,
     ts: Any,
+    args: PyTree,
+    method: Method,
+    table: list | None,
     control: PID | Fixed,
     adjoint: Tape | Forward,
     save: Save,
     dt0: Any,
     max_steps: int,
 ) -> Solution:
-    task, h = prepare(stepper, x0, t0, t1, ts, control, save, dt0, max_steps)
+    stepper = bind(problem, method, t0, x0, args)
+    checks.field(stepper, problem, t0, x0, args)
+    stepper = with_arrays(stepper, args, table)
+    task, h = prepare(stepper, x0, t0, t1, ts, control, bind_save(save, t0, x0, args), dt0, max_steps)
     state = march(task, x0, h, adjoint)
     return solution_of(task, state, ts, control, dt0)
 
 
-def with_args(stepper: Stepper, args: PyTree) -> Stepper:
-    return eqx.tree_at(lambda s: s.args, stepper, args, is_leaf=lambda v: v is None)
+def with_arrays(stepper: Stepper, args: PyTree, table: list | None) -> Stepper:
+    return eqx.tree_at(lambda s: (s.args, s.table), stepper, (args, table), is_leaf=lambda v: v is None)
 
 
 def fixed_steps(control: Fixed) -> int:
@@ -122,8 +125,6 @@ def prepare(
         edges = jax.lax.stop_gradient(_edges(control, t0, span.reshape(-1)[0], span.dtype))
         task = Task(stepper, t0, span, relative, edges, None, save, max_steps)
         return task, jnp.broadcast_to(edges[1], span.shape)
-    cast = lambda v: jnp.asarray(v, span.dtype)  # noqa: E731
-    control = eqx.tree_at(lambda c: (c.rtol, c.atol), control, (cast(control.rtol), cast(control.atol)))
     task = Task(stepper, t0, span, relative, None, control, save, max_steps)
     if dt0 is None:
         return task, initial_step(stepper, t0 + 0 * span, x0, control, span)
@@ -136,26 +137,25 @@ def _edges(control: Fixed, t0: Any, span: Any, dtype: Any) -> Any:
     return jnp.asarray(control.grid, dtype) - jnp.asarray(t0).reshape(-1)[0]
 
 
-def tabulate(stepper: Stepper, control: PID | Fixed, t0: Any, t1: Any) -> Stepper:
+def tabulate(method: Method, L: Linear, control: PID | Fixed, t0: Any, t1: Any) -> list | None:
     """Coefficients of an exponential method on a fixed grid, computed once: on the host in float64 where L is concrete.
 
-    Equal steps of an L that does not depend on time need one row.
+    One row a step; equal steps of an L that does not depend on time need one row. None: nothing to tabulate.
     """
-    if not (isinstance(control, Fixed) and stepper.method.exponential):
-        return stepper
+    if not (isinstance(control, Fixed) and method.exponential):
+        return None
     grid, steps = control.grid, fixed_steps(control)
     if grid is None and checks.concrete((t0, t1)):
         grid = np.linspace(float(t0), float(t1), steps + 1)
     elif grid is None:
         grid = t0 + (t1 - t0) * jnp.linspace(0.0, 1.0, steps + 1)
-    moving = isinstance(stepper.L, Scalar) and stepper.L.integral is not None
+    moving = isinstance(L, Scalar) and L.integral is not None
     if control.steps is not None and not moving:
         pairs = [(grid[0], (grid[-1] - grid[0]) / steps)]
     else:
         pairs = [(grid[i], grid[i + 1] - grid[i]) for i in range(steps)]
-    rows = [stepper.method.coef(stepper.L, t, h) for t, h in pairs]
-    table = [jax.tree.map(lambda *leaves: _stack(leaves), *column) for column in zip(*rows, strict=True)]
-    return eqx.tree_at(lambda s: s.table, stepper, table, is_leaf=lambda v: v is None)
+    rows = [method.coef(L, t, h) for t, h in pairs]
+    return [jax.tree.map(lambda *leaves: _stack(leaves), *column) for column in zip(*rows, strict=True)]
 
 
 def _stack(leaves: tuple) -> Any:
