@@ -52,7 +52,7 @@ class Equation(eqx.Module):
     def problem(self, grid: Grid) -> Problem:
         """du/dt = L u + N(u) for `duhamel.solve`, with the state in Fourier space."""
         self.check(grid)
-        return Semilinear(Diagonal(self.symbol(grid)), NonlinearTerm(self.nonlinear(grid)))
+        return Semilinear(Diagonal(self.symbol(grid)), NonlinearTerm(self, grid))
 
     def check(self, grid: Grid) -> None:
         if grid.dim not in self.dims:
@@ -70,13 +70,17 @@ class Equation(eqx.Module):
 
 
 class NonlinearTerm(eqx.Module):
-    """N(t, x, args) of a semidiscrete equation: what `Semilinear` calls."""
+    """N(t, x, args) of a semidiscrete equation: what `Semilinear` calls.
 
-    function: Callable
+    Two terms of equal equations on equal grids are equal, so a second solve finds the first one's compiled program.
+    """
+
+    equation: Equation
+    grid: Grid = eqx.field(static=True)
 
     def __call__(self, t: Any, x: Complex[Array, "..."], args: Any) -> Complex[Array, "..."]:
         del args
-        return self.function(t, x)
+        return self.equation.nonlinear(self.grid)(t, x)
 
 
 def exactly(value: Any) -> Any:

@@ -44,6 +44,7 @@ class NavierStokes2D(Equation):
     dealias: float | int = eqx.field(static=True, default=2 / 3)
 
     def symbol(self, grid: Grid) -> Any:
+        self._check_forcing(grid)
         return exactly(self.viscosity) * grid.laplacian() - exactly(self.drag)
 
     def nonlinear(self, grid: Grid) -> Callable:
@@ -64,14 +65,16 @@ class NavierStokes2D(Equation):
 
     def _curl_of_force(self, grid: Grid) -> np.ndarray:
         """Modes of curl f = -f_y for a force of amplitude 1."""
+        k = 2 * np.pi * self.forcing_mode / grid.length[1]
+        y = grid.coordinates()[1] - grid.start[1]
+        return np.fft.rfftn(np.broadcast_to(-k * np.cos(k * y), grid.shape))
+
+    def _check_forcing(self, grid: Grid) -> None:
         if not 0 < self.forcing_mode < grid.shape[1] * self.dealias / 2:
             raise ValueError(
                 f"forcing_mode = {self.forcing_mode}: the grid keeps modes 1 to "
                 f"{int(np.ceil(grid.shape[1] * self.dealias / 2)) - 1} of axis y; choose one of them or a finer grid."
             )
-        k = 2 * np.pi * self.forcing_mode / grid.length[1]
-        y = grid.coordinates()[1] - grid.start[1]
-        return np.fft.rfftn(np.broadcast_to(-k * np.cos(k * y), grid.shape))
 
     def initial(self, grid: Grid) -> np.ndarray:
         """Random vorticity of unit root mean square velocity, energy around wavenumber 6, the same every time."""

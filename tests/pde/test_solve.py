@@ -1,11 +1,15 @@
 """Whole solves against closed forms."""
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from duhamel.methods.exponential import ETDRK2, ETDRK4, HochbruckOstermann, Krogstad
 from duhamel.pde import NLSE, Burgers, KdV, NavierStokes2D, periodic, solve
+from duhamel.pde.equation import Equation
+from duhamel.pde.grid import Grid
 from duhamel.solver.control import PID, Fixed
 
 
@@ -160,3 +164,31 @@ def test_mistakes_are_named(call, message: str):
 def test_a_complex_field_for_a_real_equation():
     with pytest.raises(TypeError, match="real field"):
         solve(Burgers(), LINE, np.zeros(32, complex), 1.0, steps=3)
+
+
+def test_a_second_solve_finds_the_compiled_program():
+    """Equal equations on equal grids are the same program, whatever objects hold them."""
+    traced = []
+
+    class Counting(Equation):
+        viscosity: float = 0.1
+        dealias: float = 2 / 3
+
+        def symbol(self, grid: Grid) -> np.ndarray:
+            return self.viscosity * grid.laplacian()
+
+        def nonlinear(self, grid: Grid) -> Callable:
+            traced.append(grid)
+            return lambda t, x: 0 * x
+
+        def initial(self, grid: Grid) -> np.ndarray:
+            return np.cos(2 * np.pi * grid.coordinates()[0])
+
+        def invariants(self, grid: Grid, modes: object) -> dict:
+            return {}
+
+    once = None
+    for _ in range(3):
+        solve(Counting(), periodic(16, 1.0), None, 0.1, steps=2)
+        once = once or len(traced)
+    assert 0 < once == len(traced)
