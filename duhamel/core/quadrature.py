@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-Number = float | int | np.number
+from .grid import Number
 
 
 def gauss_legendre(n: int, a: Number = 0.0, b: Number = 1.0) -> tuple[np.ndarray, np.ndarray]:

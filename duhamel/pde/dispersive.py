@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Inexact
 
 from duhamel.core.linear import like
+from duhamel.core.types import Field, Spectrum
 
 from .equation import Equation, exactly
 from .grid import Grid
@@ -37,7 +37,7 @@ class KdV(Equation):
         keep = grid.mask(self.dealias)
         slope = -0.5 * keep * grid.derivative()
 
-        def N(t: Any, x: Complex[Array, "... m"]) -> Complex[Array, "... m"]:
+        def N(t: Any, x: Spectrum) -> Spectrum:
             del t
             u = grid.to_points(like(keep, x) * x)
             return like(self.convection, x) * like(slope, x) * grid.to_modes(u * u)
@@ -49,7 +49,7 @@ class KdV(Equation):
         (x,), (length,) = grid.coordinates(), grid.length
         return self.solitons(x, 0.0, (1.0, 0.6), (grid.start[0] + 0.25 * length, grid.start[0] + 0.5 * length))
 
-    def invariants(self, grid: Grid, modes: Complex[Array, "... m"]) -> dict[str, Inexact[Array, "..."]]:
+    def invariants(self, grid: Grid, modes: Spectrum) -> dict[str, Field]:
         """mass int u, momentum int u^2/2, energy int (dispersion/2 u_x^2 - convection/6 u^3)."""
         u = grid.to_points(modes)
         u_x = like(grid.derivative(), modes) * modes
@@ -120,7 +120,7 @@ class NLSE(Equation):
     def nonlinear(self, grid: Grid) -> Callable:
         keep = grid.mask(self.dealias, real=False)
 
-        def N(t: Any, x: Complex[Array, "..."]) -> Complex[Array, "..."]:
+        def N(t: Any, x: Spectrum) -> Spectrum:
             del t
             mask = like(keep, x)
             psi = grid.to_points(mask * x, real=False)
@@ -139,7 +139,7 @@ class NLSE(Equation):
         )
         return np.exp(-0.5 * np.asarray(square)) + 0j
 
-    def invariants(self, grid: Grid, modes: Complex[Array, "..."]) -> dict[str, Inexact[Array, "..."]]:
+    def invariants(self, grid: Grid, modes: Spectrum) -> dict[str, Field]:
         """mass int |psi|^2, momentum Im int conj(psi) psi_x (one per axis), energy
         int (dispersion |grad psi|^2 - coupling/2 |psi|^4)."""
         psi = grid.to_points(modes, real=False)

@@ -5,9 +5,9 @@ from typing import Any
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Array, Complex, Inexact
 
 from duhamel.core.linear import like
+from duhamel.core.types import Field, Spectrum
 
 from .equation import Equation, exactly
 from .grid import Grid
@@ -37,7 +37,7 @@ class Burgers(Equation):
         (x,), (length,) = grid.coordinates(), grid.length
         return np.sin(2 * np.pi * x / length)
 
-    def invariants(self, grid: Grid, modes: Complex[Array, "... m"]) -> dict[str, Inexact[Array, "..."]]:
+    def invariants(self, grid: Grid, modes: Spectrum) -> dict[str, Field]:
         """mass int u, energy int u^2/2 (which decays at the rate viscosity int u_x^2)."""
         return {"mass": grid.integral(grid.to_points(modes)), "energy": 0.5 * grid.inner(modes, modes)}
 
@@ -86,7 +86,7 @@ class KuramotoSivashinsky(Equation):
         k = 2 * np.pi / length
         return np.cos(k * x) * (1 + np.sin(k * x))
 
-    def invariants(self, grid: Grid, modes: Complex[Array, "... m"]) -> dict[str, Inexact[Array, "..."]]:
+    def invariants(self, grid: Grid, modes: Spectrum) -> dict[str, Field]:
         """mass int u (conserved), energy int u^2/2 (gains int u_x^2, loses hyperviscosity int u_xx^2)."""
         return {"mass": grid.integral(grid.to_points(modes)), "energy": 0.5 * grid.inner(modes, modes)}
 
@@ -96,7 +96,7 @@ def _half_square_slope(grid: Grid, dealias: float | int) -> Callable:
     keep = grid.mask(dealias)
     slope = -0.5 * keep * grid.derivative()
 
-    def N(t: Any, x: Complex[Array, "... m"]) -> Complex[Array, "... m"]:
+    def N(t: Any, x: Spectrum) -> Spectrum:
         del t
         u = grid.to_points(like(keep, x) * x)
         return like(slope, x) * grid.to_modes(u * u)

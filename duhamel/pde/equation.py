@@ -13,10 +13,10 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Complex, Inexact
 
 from duhamel.core.linear import Diagonal
 from duhamel.core.problem import Problem, Semilinear
+from duhamel.core.types import Field, Spectrum
 
 from .grid import Grid
 
@@ -38,7 +38,7 @@ class Equation(eqx.Module):
         """L: one number per mode, of the modes' full shape."""
 
     @abstractmethod
-    def nonlinear(self, grid: Grid) -> Callable[[Any, Complex[Array, "..."]], Complex[Array, "..."]]:
+    def nonlinear(self, grid: Grid) -> Callable[[Any, Spectrum], Spectrum]:
         """N(t, modes) -> modes, with everything that depends on the grid alone computed once."""
 
     @abstractmethod
@@ -46,7 +46,7 @@ class Equation(eqx.Module):
         """A field in real space, float64, from which the equation shows what it is known for."""
 
     @abstractmethod
-    def invariants(self, grid: Grid, modes: Complex[Array, "..."]) -> dict[str, Inexact[Array, "..."]]:
+    def invariants(self, grid: Grid, modes: Spectrum) -> dict[str, Field]:
         """Integrals that the nonlinear term conserves; with dissipation or forcing they change at a known rate."""
 
     def problem(self, grid: Grid) -> Problem:
@@ -62,10 +62,10 @@ class Equation(eqx.Module):
                 f"build it with {wanted} numbers of points."
             )
 
-    def to_modes(self, grid: Grid, u: Any) -> Complex[Array, "..."]:
+    def to_modes(self, grid: Grid, u: Any) -> Spectrum:
         return grid.to_modes(jnp.asarray(u), self.real)
 
-    def to_points(self, grid: Grid, modes: Complex[Array, "..."]) -> Inexact[Array, "..."]:
+    def to_points(self, grid: Grid, modes: Spectrum) -> Field:
         return grid.to_points(modes, self.real)
 
 
@@ -78,7 +78,7 @@ class NonlinearTerm(eqx.Module):
     equation: Equation
     grid: Grid = eqx.field(static=True)
 
-    def __call__(self, t: Any, x: Complex[Array, "..."], args: Any) -> Complex[Array, "..."]:
+    def __call__(self, t: Any, x: Spectrum, args: Any) -> Spectrum:
         del args
         return self.equation.nonlinear(self.grid)(t, x)
 

@@ -7,9 +7,9 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Complex
 
 from duhamel.core.linear import like
+from duhamel.core.types import Spectrum
 from duhamel.methods.base import Method
 from duhamel.methods.exponential import ETDRK4
 from duhamel.solver.adjoint import Forward, Tape
@@ -73,7 +73,7 @@ class FieldAtPoints(eqx.Module):
     grid: Grid = eqx.field(static=True)
     real: bool = eqx.field(static=True)
 
-    def __call__(self, t: Any, modes: Complex[Array, "..."], args: Any) -> Any:
+    def __call__(self, t: Any, modes: Spectrum, args: Any) -> Any:
         del t, args
         return self.grid.to_points(modes, self.real)
 
@@ -81,12 +81,12 @@ class FieldAtPoints(eqx.Module):
 class WithoutArguments(eqx.Module):
     function: Callable
 
-    def __call__(self, t: Any, modes: Complex[Array, "..."], args: Any) -> Any:
+    def __call__(self, t: Any, modes: Spectrum, args: Any) -> Any:
         del args
         return self.function(t, modes)
 
 
-def first_modes(equation: Equation, grid: Grid, u0: Any = None) -> Complex[Array, "..."]:
+def first_modes(equation: Equation, grid: Grid, u0: Any = None) -> Spectrum:
     """Modes of the first field, without those that products drop (`equation.dealias`)."""
     u0 = equation.initial(grid) if u0 is None else u0
     shape = np.shape(u0)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Inexact
 
-Number = float | int | np.number
+from duhamel.core.grid import Number
+from duhamel.core.types import Field, Spectrum
 
 
 @dataclass(frozen=True)
@@ -101,13 +101,13 @@ class Grid:
         inside = [np.abs(m) < fraction * n / 2 for m, n in zip(self.numbers(real), self.shape, strict=True)]
         return np.prod(np.broadcast_arrays(*inside), axis=0).astype(float)
 
-    def to_modes(self, u: Inexact[Array, "..."], real: bool = True) -> Complex[Array, "..."]:
+    def to_modes(self, u: Field, real: bool = True) -> Spectrum:
         return jnp.fft.rfftn(u, axes=self.axes) if real else jnp.fft.fftn(u, axes=self.axes)
 
-    def to_points(self, modes: Complex[Array, "..."], real: bool = True) -> Inexact[Array, "..."]:
+    def to_points(self, modes: Spectrum, real: bool = True) -> Field:
         return jnp.fft.irfftn(modes, s=self.shape, axes=self.axes) if real else jnp.fft.ifftn(modes, axes=self.axes)
 
-    def inner(self, a: Complex[Array, "..."], b: Complex[Array, "..."], real: bool = True) -> Inexact[Array, "..."]:
+    def inner(self, a: Spectrum, b: Spectrum, real: bool = True) -> Field:
         """int conj(a) b dx of two fields given by their modes (Parseval), summed over the axes of the box.
 
         For real fields, modes off the first and the Nyquist column of the last axis stand for two.
@@ -123,7 +123,7 @@ class Grid:
         product = a.real * b.real + a.imag * b.imag
         return scale * jnp.sum(product * jnp.asarray(twice, product.dtype), axis=self.axes)
 
-    def integral(self, u: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
+    def integral(self, u: Field) -> Field:
         """int u dx of a field given at the points: the trapezoidal rule, exact for what the grid resolves."""
         return self.volume * jnp.mean(u, axis=self.axes)
 

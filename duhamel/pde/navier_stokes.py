@@ -7,9 +7,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Inexact
+from jaxtyping import Array
 
 from duhamel.core.linear import like
+from duhamel.core.types import Field, Spectrum
 
 from .equation import Equation, exactly
 from .grid import Grid
@@ -54,7 +55,7 @@ class NavierStokes2D(Equation):
         square, cross = keep * (kx**2 - ky**2), keep * kx * ky
         force = self._curl_of_force(grid)
 
-        def N(t: Any, x: Complex[Array, "... m n"]) -> Complex[Array, "... m n"]:
+        def N(t: Any, x: Spectrum) -> Spectrum:
             del t
             u, v = jnp.moveaxis(grid.to_points(like(stream, x) * x[..., None, :, :]), -3, 0)
             products = grid.to_modes(jnp.stack([u * v, v * v - u * u], axis=-3))
@@ -80,7 +81,7 @@ class NavierStokes2D(Equation):
         """Random vorticity of unit root mean square velocity, energy around wavenumber 6, the same every time."""
         return random_vorticity(grid, jax.random.key(0))
 
-    def invariants(self, grid: Grid, modes: Complex[Array, "... m n"]) -> dict[str, Inexact[Array, "..."]]:
+    def invariants(self, grid: Grid, modes: Spectrum) -> dict[str, Field]:
         """energy int (u^2 + v^2)/2 and enstrophy int w^2/2; unforced, d energy/dt = -2 viscosity enstrophy."""
         u, v = (like(symbol, modes) * modes for symbol in velocity_symbols(grid))
         return {
