@@ -42,8 +42,8 @@ def describe(context: Context, found: Study) -> Chapter:
             "Forecast error, as a share of that of repeating the last count", share, high=50, unit="%", note=note
         ),
         text=(
-            "With so few years less is more: plain Lotka-Volterra, four numbers fitted by gradients through the solver, "
-            f"forecasts with an error of {number(lotka)}, while the networks fit the years they saw far better. "
+            "With so few years less is more: plain Lotka-Volterra, four numbers fitted by gradients through the solver,"
+            f" forecasts with an error of {number(lotka)}, while the networks fit the years they saw far better. "
             f"Forecasts go {HORIZON} years ahead from several years, each from a fit to what came before.",
         ),
         figures=(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from duhamel.papers import registry, runner
-from duhamel.report.chapter import Chapter, Figure
+from duhamel.report.chapter import Chapter, Figure, Table
 from duhamel.report.console import Steps, say, table
 from duhamel.report.context import Context
 from duhamel.report.folder import DEFAULT_ROOT, Run
@@ -73,12 +73,16 @@ def run_papers(
 
 def _chapter(outcome: runner.Outcome, claim: str, title: str, run: Run) -> Chapter:
     held, total = sum(m.holds for m in outcome.measurements), max(len(outcome.measurements), 1)
-    name = f"numbers of {total} lie where the paper says: {outcome.verdict or 'not finished'}"
-    records = tuple(Record(f"{m.name} (asked: {m.expected})", m.value, m.unit) for m in outcome.measurements)
-    headline = Measurement(name, held, total, total, note=outcome.failure)
+    name = f"{str(outcome.verdict or 'not finished').capitalize()}: numbers that lie where the paper says"
+    headline = Measurement(name, held, total, total, f"of {total}", note=outcome.failure)
+    rows = tuple(
+        (f"{m.name} ({m.note})" if m.note else m.name, m.value, m.expected, "✓" if m.holds else "✗")
+        for m in outcome.measurements
+    )
+    tables = (Table(("what", "measured", "asked", ""), rows),) if rows else ()
     drawn = sorted((run.folder / "figures").glob(f"{outcome.id}*.svg"))
     figures = tuple(Figure(f"figures/{path.name}", path.stem.replace("-", " ")) for path in drawn)
-    return Chapter(outcome.id, title, claim, headline, records=records, figures=figures, seconds=outcome.seconds)
+    return Chapter(outcome.id, title, claim, headline, figures=figures, tables=tables, seconds=outcome.seconds)
 
 
 def _keys(id: str, area: str) -> dict[str, str | float | None]:

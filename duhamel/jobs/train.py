@@ -26,6 +26,8 @@ def train(
         raise ValueError(f"nothing is trained under the name {job!r}; {nearest(job, JOBS)}")
     if steps is not None and steps < 1:
         raise ValueError(f"steps = {steps}; make at least one.")
+    if job == "hare-lynx" and (steps is not None or seed != 0):
+        raise ValueError("hare-lynx is a fixed study of three models and seven years; leave out --steps and --seed.")
     run = Run.resume(name or f"train-{job}", {"command": "train", "job": job, "steps": steps, "seed": seed}, root)
     return perform(run, f"train {job}", partial(JOBS[job], run, steps, seed), log=False)  # `fit` writes metrics.jsonl
 
@@ -55,8 +57,6 @@ def _digits(run: Run, steps: int | None, seed: int, context: Context) -> Chapter
 def _hare_lynx(run: Run, steps: int | None, seed: int, context: Context) -> Chapter:
     from duhamel.demo import hare_lynx
 
-    if steps is not None or seed != 0:
-        raise ValueError("hare-lynx is a fixed study of three models and seven years; leave out --steps and --seed.")
     return hare_lynx.chapter(context)
 
 

@@ -1,0 +1,135 @@
+"""What the commands do: the right numbers, in the right files, and every mistake before a folder is made."""
+
+import json
+
+import numpy as np
+import pytest
+
+from duhamel.jobs.ordinary import ORDINARY
+from duhamel.jobs.partial import PARTIAL, prepare
+from duhamel.jobs.plan import check_plan, list_plans, show_plan
+from duhamel.jobs.sample import Wish as SampleWish
+from duhamel.jobs.sample import sample
+from duhamel.jobs.solve import Wish, solve_equation
+from duhamel.jobs.train import train
+
+
+def value(chapter, name):
+    (record,) = [r for r in chapter.records if r.name.startswith(name)]
+    return record.value
+
+
+@pytest.mark.parametrize(("name", "tolerance"), [("pendulum", 1e-5), ("lotka-volterra", 1e-5)])
+def test_an_ordinary_equation_is_solved_to_its_tolerance(name, tolerance, tmp_path, capsys):
+    chapter = solve_equation(name, Wish(), root=tmp_path, json=tmp_path / "r.json")
+    assert value(chapter, "largest error at the end") < tolerance
+    records = json.loads((tmp_path / "r.json").read_text())
+    assert {"name", "value", "unit", "error"} <= set(records[0])
+    folder = tmp_path / f"solve-{name}"
+    assert {p.name for p in folder.iterdir()} == {"config.json", "figures", "index.html", "metrics.jsonl"}
+    assert json.loads((folder / "config.json").read_text())["equation"] == name
+    assert "The report:" in capsys.readouterr().out
+
+
+def test_a_fixed_number_of_steps_is_what_is_made(tmp_path):
+    chapter = solve_equation("pendulum", Wish(method="RK4", steps=2000), root=tmp_path)
+    assert value(chapter, "steps accepted") == 2000
+    assert value(chapter, "largest error at the end") < 1e-4
+
+
+@pytest.mark.parametrize("name", sorted(ORDINARY))
+def test_the_truth_of_an_ordinary_equation_agrees_with_a_second_method(name):
+    """SciPy's implicit Radau, or its DOP853 beside a closed form: what we call truth is not one program's word."""
+    from scipy.integrate import solve_ivp
+
+    equation = ORDINARY[name]
+    truth, _ = equation.truth(5.0)
+    right = lambda t, x: np.array(equation.f(t, x))  # noqa: E731
+    second = solve_ivp(right, (0, 5.0), equation.x0, method="Radau", rtol=1e-10, atol=1e-12).y[:, -1]
+    assert truth == pytest.approx(second, rel=1e-5, abs=1e-6)
+
+
+def test_a_partial_equation_is_held_against_its_closed_form(tmp_path):
+    chapter = solve_equation("burgers", Wish(points=256, t1=1.0, steps=400), root=tmp_path)
+    assert value(chapter, "largest error at the end") < 1e-5
+    assert value(chapter, "steps") == 400
+
+
+@pytest.mark.parametrize("name", sorted(PARTIAL))
+def test_every_partial_equation_can_be_asked_for(name):
+    assert callable(prepare(PARTIAL[name], Wish(points=32, t1=0.1, steps=2)))
+
+
+@pytest.mark.parametrize(
+    ("name", "wish", "sentence"),
+    [
+        ("lornz", Wish(), "no equation is called 'lornz'; did you mean lorenz"),
+        ("navier-stokes", Wish(), "did you mean navier-stokes-2d"),
+        ("lorenz", Wish(method="tsit6"), "no method for ordinary equations is called 'tsit6'; did you mean tsit5"),
+        ("lorenz", Wish(points=64), "has no grid; leave out --points"),
+        ("lorenz", Wish(steps=0), "at least 1, got 0"),
+        ("kdv", Wish(method="etdrk5"), "no method for partial equations is called 'etdrk5'; did you mean"),
+        ("kdv", Wish(t1=-1.0), "solved forwards"),
+        ("kdv", Wish(steps=0), "make at least one"),
+        ("kdv", Wish(points=2), "at least 4 points"),
+    ],
+    ids=str,
+)
+def test_a_wish_that_makes_no_sense_is_one_sentence_and_makes_no_folder(name, wish, sentence, tmp_path):
+    with pytest.raises(ValueError, match=sentence):
+        solve_equation(name, wish, root=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_plans_are_listed_shown_and_checked(tmp_path, capsys):
+    list_plans(tmp_path / "list.json")
+    show_plan("ddim", 4, "vp")
+    found = check_plan("dpmpp-3m", 10, "cosine", json=tmp_path / "check.json")
+    out = capsys.readouterr().out
+    assert "dpmpp-3m" in out and "Plan 'ddim': 4 steps" in out
+    slopes = [r.value for r in found if r.name.startswith("order between")]
+    assert len(slopes) == 3 and 2.8 < slopes[-1] < 3.2
+    assert len(json.loads((tmp_path / "list.json").read_text())) > 15
+    assert len(json.loads((tmp_path / "check.json").read_text())) == len(found)
+
+
+def test_a_plan_that_draws_is_checked_for_its_noise():
+    found = check_plan("sde-dpmpp-2m", 200, "vp")
+    (variance,) = [r.value for r in found if r.name.startswith("variance")]
+    assert variance < 0.02
+
+
+def test_a_mixture_is_sampled(tmp_path):
+    chapter = sample("mixture", SampleWish(n=200, steps=20), root=tmp_path)
+    samples = np.load(tmp_path / "sample-mixture" / "samples.npy")
+    assert samples.shape == (200, 2)
+    assert np.abs(np.linalg.norm(samples, axis=1) - 2).mean() < 0.25  # modes of width 0.2 on a ring of radius 2
+    assert value(chapter, "network calls") == 20
+
+
+@pytest.mark.parametrize(
+    ("source", "wish", "sentence"),
+    [
+        ("digit", SampleWish(), "did you mean digits"),
+        ("mixture", SampleWish(n=0), "draw at least one"),
+        ("mixture", SampleWish(label=3), "names a digit"),
+        ("digits", SampleWish(label=10), "names a digit, 0 to 9"),
+        ("mixture", SampleWish(plan="ddmi"), "'ddmi' is not a sampler; did you mean 'ddim'"),
+        ("mixture", SampleWish(steps=0), "at least one"),
+    ],
+    ids=str,
+)
+def test_samples_that_make_no_sense_are_one_sentence(source, wish, sentence, tmp_path):
+    with pytest.raises(ValueError, match=sentence):
+        sample(source, wish, root=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("job", "steps", "sentence"),
+    [("digit", None, "did you mean digits"), ("digits", 0, "at least one"), ("hare-lynx", 5, "leave out --steps")],
+)
+def test_training_that_makes_no_sense_is_one_sentence(job, steps, sentence, tmp_path):
+    with pytest.raises(ValueError, match=sentence):
+        train(job, steps, root=tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,67 @@
+"""What the README shows runs, and the commands it names exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_there_are_examples():
+    assert len(EXAMPLES) == 2
+
+
+def test_the_first_solve(capsys):
+    from scipy.integrate import solve_ivp
+
+    names = {}
+    exec(EXAMPLES[0], names)
+    right = lambda t, x: [1.1 * x[0] - 0.4 * x[0] * x[1], 0.1 * x[0] * x[1] - 0.4 * x[1]]  # noqa: E731
+    truth = solve_ivp(right, (0, 50), [10.0, 5.0], method="DOP853", rtol=1e-12, atol=1e-12).y[:, -1]
+    assert names["sol"].x[-1] == pytest.approx(truth, rel=1e-4)
+    assert str(int(names["sol"].stats.accepted)) in capsys.readouterr().out
+
+
+def test_the_first_sampler(capsys, tmp_path, monkeypatch):
+    import numpy as np
+
+    import duhamel as dh
+
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(EXAMPLES[1], names)
+    x = np.asarray(names["x"])
+    assert x.shape == (1000, 2)
+    assert 430 <= np.sum(x[:, 0] > 0) <= 570  # binomial, four standard deviations
+    assert np.abs(np.abs(x[:, 0]) - 2).mean() == pytest.approx(np.sqrt(0.1 * 2 / np.pi), rel=0.15)
+    assert "unipc" in capsys.readouterr().out
+    assert dh.Plan.load(next(tmp_path.glob("unipc-20*"))) == names["plan"]
+
+
+@pytest.mark.parametrize(
+    "command", sorted(set(re.findall(r"(?<!import )duhamel ([a-z]+ [a-z]+(?:-[a-z0-9]+)*)", README)))
+)
+def test_a_command_of_the_readme_is_known(command, capsys):
+    """Parsing only: an unknown word would be refused."""
+    from duhamel.cli.parse import SECOND, SUBCOMMANDS
+    from duhamel.jobs.bench import BENCHMARKS
+
+    first, second = command.split()
+    assert first in SUBCOMMANDS
+    if first in SECOND:
+        assert second in SECOND[first]
+    if first == "bench":
+        assert second in BENCHMARKS
+
+
+def test_make_targets_of_the_readme_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    named = set(re.findall(r"make ([a-z]+)", README + (ROOT / "CONTRIBUTING.md").read_text()))
+    assert {"demo", "test"} <= named <= targets
+
+
+def test_contributing_is_short():
+    assert (ROOT / "CONTRIBUTING.md").read_text().count("\n") < 60
