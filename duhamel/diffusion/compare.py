@@ -1,19 +1,20 @@
 """Samplers against the exact probability flow of a one-dimensional mixture: how wrong is who, after how many calls."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from duhamel.rows.host import march
 from duhamel.rows.plan import Plan
 
-from .denoiser import as_prediction
+from .denoiser import Denoiser, as_prediction
 from .mixture1d import Mixture1D
 from .plans.registry import build
-from .schedule import EDM, Schedule
+from .schedule import EDM, Prediction, Schedule
 
 # label: (name in the registry, options)
 CONTENDERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -50,7 +51,7 @@ def compare_plans(
     schedule = data.schedule
     x = data.quantile((np.arange(points) + 0.5) / points, schedule.t_max)
     exact = data.quantile_map(x, schedule.t_max, schedule.t_min)
-    models = {p: _on_host(data, p) for p in ("data", "noise")}
+    models = {p: on_host(data.denoiser, schedule, p) for p in ("data", "noise")}
     records = []
     for label, (name, options) in contenders.items():
         for budget in nfes:
@@ -72,7 +73,12 @@ def within(budget: int, name: str, schedule: Schedule, options: Mapping[str, Any
     raise ValueError(f"{name} needs more than {budget} evaluations for a single step.")
 
 
-def _on_host(data: Mixture1D, prediction: Any) -> Any:
-    """The exact model on NumPy arrays: one compiled call, whatever plan calls it."""
-    call = eqx.filter_jit(as_prediction(data.denoiser, data.schedule, prediction))
-    return lambda t, x: np.asarray(call(jnp.asarray(t), jnp.asarray(x)))
+def on_host(denoiser: Denoiser, schedule: Schedule, prediction: Prediction) -> Callable[[Any, Any], np.ndarray]:
+    """A denoiser as `prediction`, on NumPy arrays in float64: one compiled call, whatever plan makes it."""
+    call = eqx.filter_jit(as_prediction(denoiser, schedule, prediction))
+
+    def model(t: Any, x: Any) -> np.ndarray:
+        with jax.enable_x64(True):  # the user's own precision is left alone
+            return np.asarray(call(jnp.asarray(t, jnp.float64), jnp.asarray(x, jnp.float64)))
+
+    return model
