@@ -25,7 +25,10 @@ class EDMLoss(eqx.Module):
     null: int = eqx.field(static=True, default=10)
 
     def __call__(
-        self, model: Preconditioned, batch: tuple[Float[Array, "batch size size"], Int[Array, " batch"]], key: PRNGKeyArray
+        self,
+        model: Preconditioned,
+        batch: tuple[Float[Array, "batch size size"], Int[Array, " batch"]],
+        key: PRNGKeyArray,
     ) -> Float[Array, ""]:
         x0, labels = batch
         k_sigma, k_eps, k_drop = jax.random.split(key, 3)

@@ -80,7 +80,7 @@ class Preconditioned(eqx.Module):
         c_noise = log(sigma) / 4,        s = sigma_data, the standard deviation of the data
 
     so that F sees and answers numbers of order 1 at every sigma. One image; batch by `jax.vmap`.
-    sigma is clipped to `sigma_range` inside c_noise only: beyond it the answer changes by O(1/sigma), which c_skip carries.
+    sigma is clipped to `sigma_range` inside c_noise only: beyond it D changes by O(1/sigma), which c_skip carries.
     """
 
     network: PatchTransformer
@@ -110,8 +110,11 @@ class Conditioned(eqx.Module):
     labels: Int[Array, " batch"]
     schedule: Any = eqx.field(static=True)  # has alpha(t) and sigma(t)
 
-    def __call__(self, t: Float[ArrayLike, "..."], x: Float[Array, "batch size size"]) -> Float[Array, "batch size size"]:
+    def __call__(
+        self, t: Float[ArrayLike, "..."], x: Float[Array, "batch size size"]
+    ) -> Float[Array, "batch size size"]:
         alpha, sigma = (
-            jnp.broadcast_to(jnp.asarray(c, x.dtype), self.labels.shape) for c in (self.schedule.alpha(t), self.schedule.sigma(t))
+            jnp.broadcast_to(jnp.asarray(c, x.dtype), self.labels.shape)
+            for c in (self.schedule.alpha(t), self.schedule.sigma(t))
         )
         return jax.vmap(self.model)(sigma / alpha, x / alpha[:, None, None], self.labels)

@@ -34,7 +34,9 @@ class Trajectory(eqx.Module):
     start: Float[Array, " 2"]
 
 
-def paths(field: Callable, start: Float[Array, "2 *lanes"], years: int, until: Any = np.inf) -> Float[Array, "years1 2 *lanes"]:
+def paths(
+    field: Callable, start: Float[Array, "2 *lanes"], years: int, until: Any = np.inf
+) -> Float[Array, "years1 2 *lanes"]:
     """u at 0, 1, ..., years. After `until` the field is switched off, so that a path nobody compares cannot blow up."""
     h = 1 / STEPS_A_YEAR
 
@@ -43,7 +45,9 @@ def paths(field: Callable, start: Float[Array, "2 *lanes"], years: int, until: A
 
     end, until = jnp.asarray(years, start.dtype), jnp.asarray(until, start.dtype)
     grid, steps = Fixed(years * STEPS_A_YEAR), Save(steps=True)
-    return solve(switched, start, end, args=until, method=RK4(), control=grid, save=steps, throw=False).x[::STEPS_A_YEAR]
+    return solve(switched, start, end, args=until, method=RK4(), control=grid, save=steps, throw=False).x[
+        ::STEPS_A_YEAR
+    ]
 
 
 def short_loss(model: Trajectory, u: Float[Array, "years 2"], last: Any, horizon: int) -> Float[Array, ""]:
@@ -119,7 +123,6 @@ def learn(
             folder=None if folder is None else Path(folder) / ("short", "long")[stage],
             title=("short paths", "long paths")[stage],
             progress=(lambda done, _, before=before: progress(before + done, total))
-           
             if callable(progress)
             else progress,
         ).model

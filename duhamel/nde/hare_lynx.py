@@ -23,7 +23,8 @@ ORIGINS = (1910, 1911, 1912, 1913, 1914, 1915, 1916)
 HORIZON = 4  # years forecast from every origin; the last one ends in 1920
 LAST_SEEN = 1914  # the forecast that is drawn: six years, 1915-1920
 
-# The network's penalty of each model. Chosen once among 1e-3, 3e-3, 1e-2, 3e-2, by the forecast of 1912-1914 from a fit to 1900-1911.
+# The penalty on each network's weights, chosen once among 1e-3, 3e-3, 1e-2, 3e-2 by the forecast of 1912-1914 from a
+# fit to 1900-1911: later years had no say.
 WEIGHTS = {"lotka-volterra": 0.0, "universal": 1e-3, "neural": 1e-3}
 
 
@@ -90,7 +91,7 @@ class Study:
     """Everything the chapter shows.
 
     learnt      by kind: "lotka-volterra", "universal", "neural"
-    baselines   (rolling, drawn) errors by name: "persistence" repeats the last year seen, "last cycle" the year ten before
+    baselines   (rolling, drawn) errors: "persistence" repeats the last year seen, "last cycle" the year ten before
     """
 
     table: Table
@@ -103,7 +104,7 @@ def study(
     folder: Path | str | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> Study:
-    """Fit the three kinds at every origin and forecast. About 30 s on two cores, compiling included; `fast`: two origins, 10 s.
+    """Fit the three kinds at every origin and forecast. About 20 s on two cores, compiling included; `fast`: 12 s.
 
     With a folder each fit keeps checkpoints there, and a killed study continues.
     """
@@ -115,7 +116,11 @@ def study(
         tell = _part(progress, kind, i / len(WEIGHTS), 1 / len(WEIGHTS))
         where = None if folder is None else Path(folder) / kind
         learnt[kind] = learn_kind(found, kind, origins, weight, steps, where, tell)
-    return Study(found, learnt, {name: _baseline(found, lag, origins) for name, lag in (("persistence", 0), ("last cycle", CYCLE))})
+    return Study(
+        found,
+        learnt,
+        {name: _baseline(found, lag, origins) for name, lag in (("persistence", 0), ("last cycle", CYCLE))},
+    )
 
 
 def learn_kind(

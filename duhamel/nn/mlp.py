@@ -17,7 +17,7 @@ class MLP(eqx.Module):
     and on a whole ensemble stored lanes last, where every layer is one matrix product.
 
     Weights are drawn from N(0, 1 / fan_in). `last_scale` multiplies the last layer's: 0 makes a network that starts as
-    exactly zero (a correction to a known equation that begins as no correction), 0.1 a neural ODE whose first solve is tame.
+    exactly zero (a correction to a known equation begins as no correction), 0.1 a neural ODE whose first solve is tame.
     """
 
     weights: tuple[Float[Array, "out in"], ...]

@@ -37,7 +37,9 @@ class Attention(eqx.Module):
 
     def __init__(self, width: int, heads: int, *, key: PRNGKeyArray):
         if width % heads:
-            raise ValueError(f"Attention: width {width} is not a multiple of heads {heads}; choose heads that divide it.")
+            raise ValueError(
+                f"Attention: width {width} is not a multiple of heads {heads}; choose heads that divide it."
+            )
         k1, k2 = jax.random.split(key)
         self.project = Linear(width, 3 * width, key=k1)
         self.out = Linear(width, width, key=k2)

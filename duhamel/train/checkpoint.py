@@ -1,8 +1,8 @@
 """Checkpoints of a training run, written by orbax, in a folder that says whose it is.
 
-    checkpoints/duhamel.json     marker: the format, the leaves of the state and the key of the run
-    checkpoints/500/             one orbax checkpoint a step, complete or absent: orbax renames it into place
-    checkpoints/500.sha256       digest of its arrays
+checkpoints/duhamel.json     marker: the format, the leaves of the state and the key of the run
+checkpoints/500/             one orbax checkpoint a step, complete or absent: orbax renames it into place
+checkpoints/500.sha256       digest of its files
 """
 
 import hashlib
@@ -28,14 +28,15 @@ class Checkpoints:
     """The checkpoints of one run. Opening creates the folder or recognises it; nothing foreign is ever changed."""
 
     def __init__(self, folder: Path | str, state: Any, key: Any, keep: int = 2):
-        """state: what will be saved, as a pytree of arrays; key: the key of the run, which must not change on resume."""
+        """state: what will be saved, a pytree of arrays; key: the key of the run, which must not change on resume."""
         self.folder, self.keep = Path(folder).absolute(), keep
         self.marker = {"format": FORMAT, "key": _key_text(key), "leaves": _describe(state)}
         try:
             self._open()
         except OSError as error:
             raise CheckpointError(
-                f"checkpoint folder {self.folder} cannot be written ({error.strerror}); choose a folder you may write to."
+                f"checkpoint folder {self.folder} cannot be written ({error.strerror}); "
+                "choose a folder you may write to."
             ) from None
 
     def _open(self) -> None:
@@ -87,7 +88,7 @@ class Checkpoints:
         checkpointer.wait_until_finished()
         checkpointer.close()
         scratch = self.folder / f"{step}.part"
-        scratch.write_text(_digest(arrays) + "\n")
+        scratch.write_text(_digest(target) + "\n")
         scratch.replace(target.with_suffix(".sha256"))
         for old in self.steps[: -self.keep]:
             (self.folder / f"{old}.sha256").unlink()
@@ -98,23 +99,23 @@ class Checkpoints:
         if not self.steps:
             return 0, state
         step = self.steps[-1]
+        arrays = self._read(step, {name: np.empty_like(a) for name, a in _named(state).items()})
+        leaves, treedef = jax.tree_util.tree_flatten_with_path(state)
+        found = (arrays.get(_name(path)) for path, _ in leaves)
+        return step, treedef.unflatten(
+            [x if a is None else jax.numpy.asarray(a) for a, (_, x) in zip(found, leaves, strict=True)]
+        )
+
+    def _read(self, step: int, like: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         target = self.folder / str(step)
-        like = {name: np.empty_like(a) for name, a in _named(state).items()}
-        try:
+        digest = target.with_suffix(".sha256")
+        if _digest(target) == digest.read_text().strip():  # first: orbax must not see a damaged folder
             checkpointer = _orbax()
             arrays = {name: np.asarray(a) for name, a in checkpointer.restore(target, like).items()}
             checkpointer.close()
-            damaged = None if _digest(arrays) == target.with_suffix(".sha256").read_text().strip() else "its digest differs"
-        except Exception as error:  # orbax and tensorstore raise a dozen kinds; all mean the same to the reader
-            damaged = f"{type(error).__name__} while reading it"
-        if damaged:
-            earlier = f"continue from step {self.steps[-2]}" if len(self.steps) > 1 else "start again from step 0"
-            raise CheckpointError(
-                f"checkpoint {target} is damaged ({damaged}); delete {target.with_suffix('.sha256')} to {earlier}."
-            )
-        leaves, treedef = jax.tree.flatten(state)
-        names = iter(arrays[name] for name in _named(state))
-        return step, treedef.unflatten([jax.numpy.asarray(next(names)) if eqx.is_array(x) else x for x in leaves])
+            return arrays
+        earlier = f"continue from step {self.steps[-2]}" if len(self.steps) > 1 else "start again from step 0"
+        raise CheckpointError(f"checkpoint {target} is damaged: its digest differs; delete {digest} to {earlier}.")
 
 
 def _orbax() -> Any:
@@ -124,25 +125,31 @@ def _orbax() -> Any:
     return ocp.StandardCheckpointer()
 
 
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path).lstrip(".")
+
+
 def _named(state: Any) -> dict[str, np.ndarray]:
+    """The arrays of a state by path. Empty ones are left out: orbax does not write them."""
     leaves = jax.tree_util.tree_leaves_with_path(state)
-    return {jax.tree_util.keystr(path).lstrip("."): np.asarray(x) for path, x in leaves if eqx.is_array(x)}
+    return {_name(path): np.asarray(x) for path, x in leaves if eqx.is_array(x) and x.size}
 
 
 def _describe(state: Any) -> dict[str, str]:
     return {name: f"{a.dtype}{list(a.shape)}" for name, a in _named(state).items()}
 
 
-def _digest(arrays: dict[str, np.ndarray]) -> str:
+def _digest(folder: Path) -> str:
     h = hashlib.sha256()
-    for name, a in sorted(arrays.items()):  # orbax returns them in its own order
-        h.update(f"{name} {a.dtype} {a.shape}\n".encode())
-        h.update(np.ascontiguousarray(a).tobytes())
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        data = path.read_bytes()
+        h.update(f"{path.relative_to(folder)} {len(data)}\n".encode())
+        h.update(data)
     return h.hexdigest()
 
 
 def _key_text(key: Any) -> str:
-    data = jax.random.key_data(key) if jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key) else key
+    data = jax.random.key_data(key) if jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key) else key
     return " ".join(str(int(word)) for word in np.asarray(data).ravel())
 
 

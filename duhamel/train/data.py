@@ -5,13 +5,14 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Int, PRNGKeyArray
+from jaxtyping import Array, Int, PRNGKeyArray
 
 
 class Batches(eqx.Module):
     """Shuffled batches of arrays that share their first axis
 
-        epoch, place = divmod(step, rows // size),   batch = arrays[permutation(key, epoch)[place * size : (place + 1) * size]]
+        epoch, place = divmod(step, rows // size)
+        batch = arrays[permutation(key, epoch)[place * size : (place + 1) * size]]
 
     Every row is seen at most once an epoch (the remainder of rows / size rests). Nothing is remembered between steps,
     so a run that resumes at a step sees exactly the batches it would have seen.
@@ -31,7 +32,7 @@ class Batches(eqx.Module):
     def rows(self) -> int:
         return int(jax.tree.leaves(self.arrays)[0].shape[0])
 
-    def __call__(self, key: PRNGKeyArray, step: Int[ArrayLike, ""]) -> Any:
+    def __call__(self, key: PRNGKeyArray, step: Int[Array, ""] | int) -> Any:
         per_epoch = self.rows // self.size
         order = jax.random.permutation(jax.random.fold_in(key, step // per_epoch), self.rows)
         index: Int[Array, " size"] = jax.lax.dynamic_slice_in_dim(order, (step % per_epoch) * self.size, self.size)
@@ -43,6 +44,6 @@ class Whole(eqx.Module):
 
     arrays: Any
 
-    def __call__(self, key: PRNGKeyArray, step: Int[ArrayLike, ""]) -> Any:
+    def __call__(self, key: PRNGKeyArray, step: Any) -> Any:
         del key, step
         return self.arrays

@@ -49,7 +49,7 @@ def fit(
     scan: int = 50,
     folder: Path | str | None = None,
     checkpoint_every: int = 1000,
-    validate: Callable[[Any], Record] | None = None,
+    validate: Callable[[Any], dict[str, Any]] | None = None,
     title: str = "train",
     progress: bool | Callable[[int, int], None] = False,
 ) -> Fit:
@@ -58,10 +58,12 @@ def fit(
         for step in range(steps):   batch = data(k1, step);   k2 = fold_in(k, step)
                                     model <- optimiser(grad loss(model, batch, k2));   average <- ema(average, model)
 
-    loss(model, batch, key)  scalar;   data(key, step)  a batch, traceable: `Batches(arrays, size)`, `Whole(arrays)` or a function
+    loss(model, batch, key)  a scalar
+    data(key, step)   a batch, traceable: `Batches(arrays, size)`, `Whole(arrays)` or a function
     scan              optimiser steps made by one compiled call; metrics hold the mean loss over each, at "step"
-    folder            writes folder/metrics.jsonl and folder/checkpoints/ and, if they are there, continues from them. All randomness
-                      is a function of (key, step), so a run killed at any moment ends with the same numbers, bit for bit.
+    folder            writes folder/metrics.jsonl and folder/checkpoints/ and, if they are there, continues from them.
+                      All randomness is a function of (key, step), so a run killed at any moment ends with the same
+                      numbers, bit for bit.
     checkpoint_every  steps, rounded up to a whole compiled call;   the last step is always saved
     validate(model)   further metrics, asked for at each checkpoint, on the average if there is one
     Raises FloatingPointError when the loss is no longer finite; the last checkpoint stays as it was.
@@ -72,14 +74,16 @@ def fit(
     k_data, k_loss = jax.random.split(key)
     done, metrics, checkpoints = 0, Metrics(None), None
     if folder is not None:
-        checkpoints, done, state, metrics = _resume(Path(folder), state, key)
+        checkpoints, done, state, metrics = _resume(Path(folder), state, key, steps)
 
     @eqx.filter_jit
     def several(state: State, data: Any, rest: Any, start: Int[Array, ""], stop: Int[Array, ""]) -> tuple[State, Array]:
         def one(step: Any, carry: tuple[State, Array]) -> tuple[State, Array]:
             state, losses = carry
             batch = data(k_data, step)
-            value, grad = jax.value_and_grad(lambda m: loss(eqx.combine(m, rest), batch, jax.random.fold_in(k_loss, step)))(state.model)
+            value, grad = jax.value_and_grad(
+                lambda m: loss(eqx.combine(m, rest), batch, jax.random.fold_in(k_loss, step))
+            )(state.model)
             update, opt = optimiser.update(grad, state.optimiser, state.model)
             new = eqx.apply_updates(state.model, update)
             average = ema.update(state.average, new, step) if ema else None
@@ -100,7 +104,9 @@ def fit(
             saves = stop == steps or stop // checkpoint_every > done // checkpoint_every
             done = stop
             if saves and validate is not None:
-                record |= {k: float(v) for k, v in validate(eqx.combine(state.average if ema else state.model, rest)).items()}
+                record |= {
+                    k: float(v) for k, v in validate(eqx.combine(state.average if ema else state.model, rest)).items()
+                }
             metrics.write(record)
             if saves and checkpoints is not None:
                 checkpoints.save(done, state)
@@ -116,15 +122,21 @@ def _check(steps: int, scan: int, checkpoint_every: int) -> None:
             raise ValueError(f"fit: {name} must be at least 1, got {value}.")
 
 
-def _resume(folder: Path, state: State, key: PRNGKeyArray) -> tuple[Checkpoints, int, State, Metrics]:
+def _resume(folder: Path, state: State, key: PRNGKeyArray, steps: int) -> tuple[Checkpoints, int, State, Metrics]:
     file = folder / "metrics.jsonl"
     if file.exists() and not (folder / "checkpoints").exists():
         raise CheckpointError(f"{file} exists, but no checkpoints beside it that it belongs to; choose another folder.")
     checkpoints = Checkpoints(folder / "checkpoints", state, key)
     done, state = checkpoints.restore(state)
+    if done > steps:
+        raise CheckpointError(
+            f"the run in {folder} is already at step {done}, past steps = {steps}; "
+            "ask for more steps or choose another folder."
+        )
     return checkpoints, done, state, Metrics(file, done)
 
 
 def _diverged(step: int, checkpoints: Checkpoints | None) -> str:
     saved = f" The last checkpoint, step {checkpoints.steps[-1]}, is kept." if checkpoints and checkpoints.steps else ""
-    return f"fit: the loss is not finite at step {step}; lower the learning rate, clip the gradient, or check the data for NaN.{saved}"
+    remedy = "lower the learning rate, clip the gradient, or check the data for NaN."
+    return f"fit: the loss is not finite at step {step}; {remedy}{saved}"

@@ -8,7 +8,7 @@ from types import TracebackType
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-Record = dict[str, float]
+Record = dict[str, float | int]
 
 
 def read_metrics(path: Path | str) -> list[Record]:

@@ -21,6 +21,7 @@ def write(path: Path | str, model: Any, dtype: Any = np.float16, **metadata: str
     """float16 keeps 11 bits: half the size of float32, and a change in a denoiser's answer of order 1e-3."""
     arrays = {name: np.ascontiguousarray(np.asarray(x), dtype) for name, x in names(model).items()}
     save_file(arrays, path, metadata=metadata)
+    Path(path).chmod(0o644)  # safetensors leaves it readable by its owner alone
 
 
 def read(path: Path | str, like: Any, dtype: Any = jnp.float32) -> Any:
@@ -39,7 +40,10 @@ def read(path: Path | str, like: Any, dtype: Any = jnp.float32) -> Any:
             raise ValueError(f"{path} holds another model: {name} is {there} there and {here} here.")
     leaves, treedef = jax.tree_util.tree_flatten_with_path(like)
     return treedef.unflatten(
-        [jnp.asarray(found[jax.tree_util.keystr(p).lstrip(".")], dtype) if hasattr(x, "dtype") else x for p, x in leaves]
+        [
+            jnp.asarray(found[jax.tree_util.keystr(p).lstrip(".")], dtype) if hasattr(x, "dtype") else x
+            for p, x in leaves
+        ]
     )
 
 
