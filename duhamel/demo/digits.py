@@ -98,9 +98,8 @@ def draw_digits(drawn: np.ndarray, real: np.ndarray | None = None, path: np.ndar
         shown = shown / np.maximum(1, shown.std(axis=(1, 2, 3), keepdims=True) / 0.75)
         panels.append(("From noise to digit", sheet(shown.reshape(-1, *path.shape[2:]))))
     with style():
-        figure, axes = plt.subplots(
-            1, len(panels), figsize=(3.4 * len(panels), 3.7), layout="constrained", squeeze=False
-        )
+        size, gap = (3.5 * len(panels), 3.8), {"wspace": 0.08}
+        figure, axes = plt.subplots(1, len(panels), figsize=size, gridspec_kw=gap, layout="constrained", squeeze=False)
         for place, (title, image) in zip(axes[0], panels, strict=True):
             place.imshow(image, cmap="gray_r", vmin=-1, vmax=1, interpolation="nearest")
             place.set(title=title, xticks=[], yticks=[])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 EXPONENT = 0.906  # J. C. Sprott, from 10^9 Runge-Kutta steps: sprott.physics.wisc.edu/chaos/lorenzle.htm
 START = (-8.0, 7.0, 27.0)
 RADIUS = 1e-3
-SHOWN = (0.0, 4.0, 7.0, 20.0)
+SHOWN = (0.0, 4.0, 9.0, 20.0)
 CHECKED = 16  # lanes that SciPy solves as well
 FROM, UNTIL = 20.0, 40.0  # by then the swarm has spread over the attractor
 
@@ -101,7 +101,7 @@ def draw(t: np.ndarray, points: np.ndarray, growth: np.ndarray, exponent: float)
         upper, lower = (figure.add_subfigure(place) for place in figure.add_gridspec(2, 1))
         cloud = points[::16, t >= FROM, 0].reshape(-1, 3)[:: max(1, len(points) // 512)]
         for axes, time in zip(upper.subplots(1, len(SHOWN), sharey=True), SHOWN, strict=True):
-            axes.plot(cloud[:, 0], cloud[:, 2], ",", color="#b5b5b5", rasterized=True)
+            axes.plot(cloud[:, 0], cloud[:, 2], ".", color="#c4c4c4", markersize=1.2, rasterized=True)
             now = points[:, np.searchsorted(t, time), 0]
             axes.plot(now[:, 0], now[:, 2], ".", markersize=1.5, color=PALETTE[1], rasterized=True)
             axes.set(title=f"t = {time:g}", xlabel="x", xlim=(-22, 22), ylim=(0, 50))

@@ -4,7 +4,7 @@ import importlib
 import time
 from pathlib import Path
 
-from duhamel.report.chapter import Chapter
+from duhamel.report.chapter import Chapter, Table
 from duhamel.report.console import Steps, records
 from duhamel.report.folder import DEFAULT_ROOT, Run
 from duhamel.report.nearest import nearest
@@ -34,14 +34,23 @@ def run_bench(
     if json is not None:
         write_json(json, found)
     records(found, BENCHMARKS[benchmark])
-    shown = tuple(Record(_with_ratio(r), r.value, r.unit, r.error) for r in found)
+    columns = ("", "duhamel", "peer", "ratio", "our error", "peer's error")
+    rows = tuple(
+        (
+            f"{r.name}, {r.unit}",
+            r.value,
+            *(r.more.get(key) for key in ("peer_value", "ratio")),
+            r.error,
+            r.more.get("peer_error"),
+        )
+        for r in found
+    )
+    peers = sorted({f"{r.more['peer']} {r.more['peer_version']}" for r in found if "peer" in r.more})
+    numbers = Table(columns, rows, f"The peer is {', '.join(peers)}. A ratio above 1: duhamel is faster.")
     seconds = time.perf_counter() - start
-    chapter = Chapter(benchmark, benchmark.capitalize(), BENCHMARKS[benchmark] + ".", records=shown, seconds=seconds)
-    lede = "Both sides in one process, the same work, errors beside times; a ratio above 1 says that duhamel is faster."
+    chapter = Chapter(
+        benchmark, benchmark.capitalize(), BENCHMARKS[benchmark] + ".", tables=(numbers,), seconds=seconds
+    )
+    lede = "Both sides in one process, the same work, and errors beside times."
     write_page(run, f"Benchmark: {benchmark}", lede, [chapter], f"duhamel bench {benchmark}")
     return found
-
-
-def _with_ratio(record: Record) -> str:
-    ratio, peer = record.more.get("ratio"), record.more.get("peer")
-    return record.name if ratio is None else f"{record.name} ({ratio:.3g}x of {peer})"
