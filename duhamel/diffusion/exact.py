@@ -89,7 +89,7 @@ class GaussianMixture(eqx.Module):
         second = jnp.einsum("k,kij,kj,klj->il", w, axes, v, axes) + jnp.einsum("k,ki,kj->ij", w, means, means)
         return second - jnp.outer(w @ means, w @ means)
 
-    def _residual(self, t: Time, x: Array) -> tuple[Array, Array, Array]:
+    def _residual(self, t: Time, x: Points) -> tuple[Array, Array, Array]:
         """alpha, the variances of x_t, and x - alpha mu_k along the principal axes: (..., k, d)."""
         t = jnp.asarray(t, x.dtype)[..., None, None]
         alpha, sigma = self.schedule.alpha(t), self.schedule.sigma(t)
@@ -108,7 +108,7 @@ class GaussianMixture(eqx.Module):
         return v if self.axes is None else jnp.einsum("kij,...kj->...ki", self._as(self.axes, v), v)
 
     @staticmethod
-    def _as(parameter: ArrayLike, x: Array) -> Array:
+    def _as(parameter: ArrayLike, x: Points) -> Array:
         """Float32 in, float32 out."""
         return jnp.asarray(parameter, x.dtype)
 
@@ -148,8 +148,9 @@ def gaussian_flow(data: GaussianMixture, x: Float[ArrayLike, "*n d"], t_from: fl
 
     x -> alpha' mu + A diag(sqrt((alpha'^2 v + sigma'^2) / (alpha^2 v + sigma^2))) A^T (x - alpha mu)
     """
-    if np.shape(data.means)[0] != 1:
-        raise ValueError(f"gaussian_flow takes one Gaussian, this mixture has {len(data.means)}; see Mixture1D.")
+    count = np.shape(data.means)[0]
+    if count != 1:
+        raise ValueError(f"gaussian_flow takes one Gaussian, this mixture has {count}; see Mixture1D.")
     mean, v = np.asarray(data.means)[0], np.asarray(data.variances)[0]
     axes = np.eye(len(mean)) if data.axes is None else np.asarray(data.axes)[0]
     (a, s), (a1, s1) = ((data.schedule.alpha(t), data.schedule.sigma(t)) for t in (t_from, t_to))

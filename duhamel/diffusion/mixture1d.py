@@ -78,7 +78,8 @@ class Mixture1D(eqx.Module):
         """log p_t(x) in nats, float64 on the host."""
         means, scales = self._at(t)
         z = (np.asarray(x, np.float64)[..., None] - means) / scales
-        return logsumexp(-0.5 * z * z - np.log(np.sqrt(2 * np.pi) * scales), axis=-1, b=np.asarray(self.weights))
+        log_densities = -0.5 * z * z - np.log(np.sqrt(2 * np.pi) * scales)
+        return np.asarray(logsumexp(log_densities, axis=-1, b=np.asarray(self.weights)))
 
     def _at(self, t: float | None) -> tuple[np.ndarray, np.ndarray]:
         """Means and standard deviations of x_t."""
@@ -92,7 +93,7 @@ class Mixture1D(eqx.Module):
         """log P(x_t <= x) where side is 1, log P(x_t >= x) where it is -1."""
         means, scales = self._at(t)
         log_tails = log_ndtr(side[..., None] * (x[..., None] - means) / scales)
-        return logsumexp(log_tails, axis=-1, b=np.asarray(self.weights))
+        return np.asarray(logsumexp(log_tails, axis=-1, b=np.asarray(self.weights)))
 
     def _quantile(self, target: np.ndarray, side: np.ndarray, t: float | None) -> np.ndarray:
         """x with log tail = target: Newton on the log tail, inside a bracket that every step narrows."""
@@ -113,7 +114,7 @@ class Mixture1D(eqx.Module):
                 break
         return side * u
 
-    def _posterior(self, t: ArrayLike, x: Array) -> tuple[Array, Array, Array, Array]:
+    def _posterior(self, t: ArrayLike, x: Points) -> tuple[Array, Array, Array, Array]:
         """p(k | x), the variances of x_t, x - alpha mu_k (each with a last axis k), and alpha."""
         t = jnp.asarray(t, x.dtype)[..., None]
         weights, means, v = (jnp.asarray(a, x.dtype) for a in (self.weights, self.means, self.variances))

@@ -1,7 +1,7 @@
 """The front door: noise in, samples out."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +45,8 @@ def sample(
     if not shape or shape[0] < 1:
         raise ValueError(f"shape = {shape}; its first number counts the samples and must be at least 1.")
     schedule = schedule_of(plan) if schedule is None else schedule
-    model = denoiser if plan.prediction is None else as_prediction(denoiser, schedule, plan.prediction, prediction)
+    target = cast(Prediction, plan.prediction)
+    model = denoiser if target is None else as_prediction(denoiser, schedule, target, prediction)
     x = initial_noise(schedule, plan.t[0], shape, key, dtype=dtype, first=first)
     keys = sample_keys(key, shape[0], first, stream=1) if plan.draws else None
     return plan.run(model, x, consts=consts, key=keys, save=save, unroll=unroll, progress=progress)

@@ -92,8 +92,13 @@ class VP(Schedule):
         if not 0 < self.beta_min < self.beta_max:
             raise ValueError(f"VP needs 0 < beta_min < beta_max, got {self.beta_min} and {self.beta_max}.")
 
-    t_max = property(lambda self: 1.0)
-    t_min = property(lambda self: 1e-3)
+    @property
+    def t_max(self) -> float:
+        return 1.0
+
+    @property
+    def t_min(self) -> float:
+        return 1e-3
 
     def log_alpha(self, t: Times) -> Times:
         return -t * (0.25 * (self.beta_max - self.beta_min) * t + 0.5 * self.beta_min)
@@ -152,9 +157,17 @@ class VE(Schedule):
         if not 0 < self.sigma_min < self.sigma_max:
             raise ValueError(f"VE needs 0 < sigma_min < sigma_max, got {self.sigma_min} and {self.sigma_max}.")
 
-    t_max = property(lambda self: 1.0)
-    t_min = property(lambda self: 0.0)
-    t_zero = property(lambda self: -1.0 / self._rate)
+    @property
+    def t_max(self) -> float:
+        return 1.0
+
+    @property
+    def t_min(self) -> float:
+        return 0.0
+
+    @property
+    def t_zero(self) -> float:
+        return -1.0 / self._rate
 
     def alpha(self, t: Times) -> Times:
         return _namespace(t).ones_like(t) * 1.0
@@ -192,8 +205,13 @@ class Cosine(Schedule):
         if not 0 < self.s < 1:
             raise ValueError(f"Cosine needs 0 < s < 1, got {self.s}; the paper uses 0.008.")
 
-    t_max = property(lambda self: 0.9946)
-    t_min = property(lambda self: 1e-3)
+    @property
+    def t_max(self) -> float:
+        return 0.9946
+
+    @property
+    def t_min(self) -> float:
+        return 1e-3
 
     def _angle(self, t: Times) -> Times:
         return 0.5 * pi * (t + self.s) / (1 + self.s)
@@ -231,8 +249,13 @@ class EDM(Schedule):
         if not 0 < self.sigma_min < self.sigma_max:
             raise ValueError(f"EDM needs 0 < sigma_min < sigma_max, got {self.sigma_min} and {self.sigma_max}.")
 
-    t_max = property(lambda self: self.sigma_max)
-    t_min = property(lambda self: self.sigma_min)
+    @property
+    def t_max(self) -> float:
+        return self.sigma_max
+
+    @property
+    def t_min(self) -> float:
+        return self.sigma_min
 
     def alpha(self, t: Times) -> Times:
         return _namespace(t).ones_like(t) * 1.0

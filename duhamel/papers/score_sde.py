@@ -28,6 +28,8 @@ def check(context: Context) -> Sequence[Measurement]:
             ("VE", "unipc", 40, {}),
         ],
     )
+    if context.fast:  # one of each kind
+        runs = [runs[k] for k in (0, 3, 4, 6)]
     for k, (kind, name, count, options) in enumerate(runs):
         context.progress(f"{kind}, {name}", k / (len(runs) + 3))
         distance = _distance(data[kind], name, count, n, **options)
@@ -108,14 +110,8 @@ def _marginals(data: Any, n: int, steps: int) -> float:
     from duhamel.diffusion.sampling import sample
 
     sde, ode = (
-        sample(
-            build(name, data.schedule, steps, grid="t", **options),
-            data.denoiser,
-            (n, 2),
-            jax.random.key(seed),
-            save="steps",
-        )
-        for name, options, seed in (("euler-maruyama", {}, 1), ("unipc", {"order": 2}, 2))
+        sample(build(name, data.schedule, steps, grid="t"), data.denoiser, (n, 2), jax.random.key(seed), save="steps")
+        for seed, name in enumerate(("euler-maruyama", "dpmpp-2m"))
     )
     return max(_energy(np.asarray(sde[k]), np.asarray(ode[k])) for k in np.linspace(0, steps, 5).astype(int)[1:])
 
