@@ -105,5 +105,5 @@ card = Card(
     source="Lu et al., DPM-Solver: A Fast ODE Solver for Diffusion Probabilistic Model Sampling in Around 10 Steps, "
     "2022, arXiv 2206.00927",
     check=check,
-    seconds=15,
+    seconds=20,
 )

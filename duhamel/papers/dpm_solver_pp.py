@@ -69,7 +69,7 @@ def _guided(data: Any, points: int) -> list[Measurement]:
 
 
 def _thresholded(bench: Any, denoiser: Any) -> tuple[float, float]:
-    """Largest coordinate of the samples over the bound, with dynamic thresholding and without; last step to sigma = 0."""
+    """Largest coordinate of the samples over the bound, thresholded and not; the last step goes to sigma = 0."""
     import numpy as np
 
     from duhamel.diffusion.compare import on_host
