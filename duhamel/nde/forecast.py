@@ -53,7 +53,8 @@ def paths(
 def short_loss(model: Trajectory, u: Float[Array, "years 2"], last: Any, horizon: int) -> Float[Array, ""]:
     """Mean squared error of `horizon` years begun at every year that is known: no path is long enough to get lost."""
     n = len(u) - horizon
-    found = paths(model.field, u[:n].T, horizon)[1:]  # (horizon, 2, n)
+    known = jnp.where(jnp.arange(n)[:, None] < last, u[:n], u[0])  # no path begins at a count that is not known
+    found = paths(model.field, known.T, horizon)[1:]  # (horizon, 2, n)
     at = jnp.arange(n) + jnp.arange(1, horizon + 1)[:, None]  # (horizon, n): year compared
     error = (found - jnp.moveaxis(u[at], 2, 1)) ** 2
     return _masked_mean(error, (at <= last)[:, None, :])

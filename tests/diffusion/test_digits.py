@@ -116,12 +116,20 @@ def test_labels_are_checked(model):
         digits.conditioned(model, 11, EDM())
 
 
-def test_training_writes_weights(tmp_path):
-    quiet = {"batch": 16, "progress": False}
-    digits.train(tmp_path / "halves", 2, **quiet)
-    assert digits.load(tmp_path / "halves" / "digits.safetensors").sigma_data == 0.75
+def test_training_writes_weights(tmp_path, monkeypatch):
+    (images, labels), _ = digits.data()
+    few = (images[:32], labels[:32])
+    tiny = lambda key: Preconditioned(PatchTransformer(8, 4, width=8, depth=1, heads=2, key=key), 0.75)  # noqa: E731
+    monkeypatch.setattr(digits, "data", lambda: (few, few))
+    monkeypatch.setattr(digits, "untrained", tiny)
+    done = digits.train(tmp_path / "run", 2, batch=16, progress=False)
+    file = tmp_path / "run" / "digits.safetensors"
+    back = digits.load(file)
+    assert np.allclose(back.network.positions, done.average.network.positions, atol=2e-3)
+    assert metadata(file)["command"] == "duhamel train digits --steps 2 --seed 0"
+    assert file.stat().st_mode & 0o777 == 0o644
     with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
-        digits.train(tmp_path / "none", 0, **quiet)
+        digits.train(tmp_path / "none", 0, batch=16, progress=False)
     assert not (tmp_path / "none").exists()
 
 
