@@ -13,6 +13,7 @@ import equinox as eqx
 
 from duhamel.core.linear import Linear
 from duhamel.rows.pattern import Pattern, Row
+from duhamel.rows.step import Scaled
 
 from .base import DenseRows, Method
 from .tableaux.dopri import DOPRI5, DOPRI8
@@ -108,7 +109,7 @@ Weights = tuple[float | None, ...]
 
 
 def _scaled(weights: Weights, h: Any) -> list[Any]:
-    return [1.0 if w is None else w * h for w in weights]
+    return [1.0 if w is None else Scaled(w, h) for w in weights]
 
 
 def _sum(tableau: Tableau, weights: tuple[float, ...], state: bool = True) -> tuple[tuple[str, ...], Weights]:

@@ -1,6 +1,6 @@
 """Many lanes through the forward loop: in chunks that stay in cache, with the slow lanes gathered together.
 
-A chunk runs until it is done, or until half its lanes are and it has run long enough that gathering pays. What is left
+A chunk runs until it is done, or until a quarter of its lanes are and it has run long enough that gathering pays. What is left
 of all chunks is then gathered and run on, until nothing is. The reverse pass takes the chunks one by one; cotangents of
 weights that the lanes share are summed over lanes inside each step's own matrix products, and over chunks.
 """
@@ -139,7 +139,7 @@ def _pad(bundle: Bundle, extra: int) -> Bundle:
 
 
 def _round(task: Task, bundle: Bundle, width: int) -> Bundle:
-    """Each chunk with a running lane runs until it is done, or half of it is after PATIENCE attempts."""
+    """Each chunk with a running lane runs until it is done, or a quarter of it is after PATIENCE attempts."""
     running = bundle.state.status == RUNNING
     last = jnp.max(jnp.where(running, jnp.arange(running.shape[0]), -1))
 
@@ -151,7 +151,7 @@ def _round(task: Task, bundle: Bundle, width: int) -> Bundle:
 
         def go_on(state: State) -> Array:
             left = jnp.sum(state.status == RUNNING)
-            return (left > 0) & ((2 * left > width) | (state.attempts - first < PATIENCE) | (task.edges is not None))
+            return (left > 0) & ((4 * left > 3 * width) | (state.attempts - first < PATIENCE) | (task.edges is not None))
 
         state = jax.lax.while_loop(go_on, lambda state: advance(own, state)[0], part.state)
         return put_lanes(bundle, state, begin)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PyTree
 from duhamel.core.linear import Linear
 from duhamel.core.problem import Problem
 from duhamel.methods.base import Method
-from duhamel.rows.step import combine, step
+from duhamel.rows.step import Scaled, combine, step
 
 from .control import error_scale, squared_norm
 
@@ -79,7 +79,7 @@ def like(coefficient: Any, x: PyTree) -> Any:
     precision = time_dtype(x)
 
     def cast(leaf: Any) -> Any:
-        if isinstance(leaf, int | float):
+        if isinstance(leaf, int | float | Scaled):
             return leaf
         complex_kind = jnp.result_type(precision, jnp.complex64)
         return jnp.asarray(leaf).astype(complex_kind if jnp.iscomplexobj(leaf) else precision)

@@ -26,7 +26,7 @@ def test_an_ordinary_equation_is_solved_to_its_tolerance(name, tolerance, tmp_pa
     records = json.loads((tmp_path / "r.json").read_text())
     assert {"name", "value", "unit", "error"} <= set(records[0])
     folder = tmp_path / f"solve-{name}"
-    assert {p.name for p in folder.iterdir()} == {"config.json", "figures", "index.html", "metrics.jsonl"}
+    assert {p.name for p in folder.iterdir()} == {".lock", "config.json", "figures", "index.html", "metrics.jsonl"}
     assert json.loads((folder / "config.json").read_text())["equation"] == name
     assert "The report:" in capsys.readouterr().out
 

@@ -24,12 +24,19 @@ def test_a_second_run_of_the_same_name_gets_its_own_folder(tmp_path):
 
 
 def test_resume_takes_up_only_an_unfinished_run_that_was_asked_the_same(tmp_path):
-    first = Run.create("a", {"seed": 1}, tmp_path)
-    assert Run.resume("a", {"seed": 1}, tmp_path).folder == first.folder
-    assert Run.resume("a", {"seed": 2}, tmp_path).folder.name == "a-2"
-    assert Run.resume("a", {"seed": 1}, tmp_path).folder == first.folder
-    write_page(first, "title", "lede", [])
+    names = [Run.create("a", {"seed": 1}, tmp_path).folder.name]  # each run is dropped at once, and with it its lock
+    names.append(Run.resume("a", {"seed": 1}, tmp_path).folder.name)
+    names.append(Run.resume("a", {"seed": 2}, tmp_path).folder.name)
+    names.append(Run.resume("a", {"seed": 1}, tmp_path).folder.name)
+    assert names == ["a", "a", "a-2", "a"]
+    write_page(Run(tmp_path / "a"), "title", "lede", [])
     assert Run.resume("a", {"seed": 1}, tmp_path).folder.name == "a-3"
+
+
+def test_two_processes_never_write_one_run(tmp_path):
+    first = Run.create("a", {}, tmp_path)
+    second = Run.resume("a", {}, tmp_path)
+    assert (first.folder.name, second.folder.name) == ("a", "a-2")
 
 
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
