@@ -1,7 +1,9 @@
 """The folder of a run: what was asked, what was measured, and the page that shows it."""
 
 import json
+import os
 import time
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,17 +40,19 @@ class Run:
             except OSError as error:
                 raise _unwritable(folder, error) from error
             run = cls(folder)
+            run._claim()
             run.write_json("config.json", config)
             return run
         raise OSError(f"{root} holds 9999 runs named {name}; delete some or choose another name.")
 
     @classmethod
     def resume(cls, name: str, config: Mapping[str, Any], root: str | Path = DEFAULT_ROOT) -> "Run":
-        """Go on with the newest unfinished root/NAME (-2, -3, ...) that was asked the same; else a new folder."""
+        """Go on with the newest unfinished root/NAME (-2, -3, ...) that was asked the same and that no other process is
+        writing; else a new folder."""
         _check_name(name)
         for folder in reversed(_attempts(Path(root), name)):
             run = cls(folder)
-            if run.config == plain(config) and not run.finished:
+            if run.config == plain(config) and not run.finished and run._claim():
                 return run
         return cls.create(name, config, root)
 
@@ -60,6 +64,22 @@ class Run:
     @property
     def finished(self) -> bool:
         return (self.folder / "index.html").exists()
+
+    def _claim(self) -> bool:
+        """Whether this process may write here: the lock goes to one process at a time, and is freed when it
+        drops the run or ends, by kill -9 as well."""
+        try:
+            import fcntl
+        except ImportError:  # no such locks on this system
+            return True
+        lock = os.open(self.folder / ".lock", os.O_CREAT | os.O_WRONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            return False
+        weakref.finalize(self, os.close, lock)
+        return True
 
     def subfolder(self, name: str) -> Path:
         folder = self.folder / name

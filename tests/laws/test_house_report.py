@@ -8,12 +8,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from duhamel.report.chapter import Chapter, Figure
+from duhamel.report.chapter import Chapter, Figure, Table
 from duhamel.report.figure import style
 from duhamel.report.folder import Run
 from duhamel.report.measurement import Measurement, number
 from duhamel.report.page import duration, render, write_page
 from duhamel.report.record import Record, write_json
+
+TABLES = (Table(("calls", "5", "10"), (("DDIM", 0.5, None), ("<UniPC>", 0.25, 1e-9)), "Errors."),)
 
 
 def test_a_second_run_of_the_same_name_gets_its_own_folder(tmp_path):
@@ -145,7 +147,7 @@ def test_the_page_is_well_formed_self_contained_and_escaped(tmp_path):
     path = run.figure("line", figure)
     headline = Measurement("error <b>not bold</b>", 2e-8, high=1e-7, note="The truth is a closed form.")
     record = Record("time", 1.25, "s", error=1e-3)
-    full = Chapter("kdv", "Solitons", "What?", headline, ("More.",), (record,), (Figure(path, "A line."),), 3.0)
+    full = Chapter("kdv", "Solitons", "What?", headline, ("More.",), (record,), (Figure(path, "A line."),), TABLES, 3.0)
     page = write_page(run, "A & B", "Lede.", [full, Chapter("bare", "Bare", "Nothing measured.")], "duhamel demo")
     html = page.read_text()
     parser = WellFormed()
@@ -153,6 +155,7 @@ def test_the_page_is_well_formed_self_contained_and_escaped(tmp_path):
     assert parser.open == []
     assert len(parser.images) == 1 and parser.images[0].startswith("data:image/svg+xml;base64,")
     assert "error <b>not bold</b>" in "".join(parser.text)
+    assert "<UniPC>" in "".join(parser.text) and '<td class="n">10⁻⁹</td>' in html
     assert "asked: at most 10⁻⁷" in html and "2 × 10⁻⁸" in html and "A &amp; B" in html
 
 
@@ -174,7 +177,7 @@ def test_the_same_figure_writes_the_same_file(tmp_path):
 
 def test_a_chapter_survives_storage():
     chapter = Chapter(
-        "a", "A", "Q.", Measurement("n", 1.0, low=0.5), ("t",), (Record("r", 2),), (Figure("f.svg", "c"),), 1.5
+        "a", "A", "Q.", Measurement("n", 1.0, low=0.5), ("t",), (Record("r", 2),), (Figure("f.svg", "c"),), TABLES, 1.5
     )
     assert Chapter.from_dict(json.loads(json.dumps(chapter.as_dict()))) == chapter
     bare = Chapter("a", "A", "Q.")
