@@ -119,7 +119,7 @@ def study(
     return Study(
         found,
         learnt,
-        {name: _baseline(found, lag, origins) for name, lag in (("persistence", 0), ("last cycle", CYCLE))},
+        {name: baseline(found, lag, origins) for name, lag in (("persistence", 0), ("last cycle", CYCLE))},
     )
 
 
@@ -138,8 +138,8 @@ def learn_kind(
     return Learnt(kind, origins, np.asarray(forecast(model, len(table.years) - 1)), model)
 
 
-def _baseline(table: Table, lag: int, origins: tuple[int, ...]) -> tuple[float, float]:
-    """lag 0: the year `origin` again and again; lag n: the year n before."""
+def baseline(table: Table, lag: int, origins: tuple[int, ...]) -> tuple[float, float]:
+    """(rolling, drawn) errors without a model: lag 0 repeats the year `origin`, lag n the year n before."""
     u = table.log
 
     def errors(origin: int, horizon: int) -> np.ndarray:

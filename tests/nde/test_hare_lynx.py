@@ -111,10 +111,10 @@ def test_a_finished_stage_of_a_study_is_read_back(tmp_path):
 def test_baselines_by_hand():
     table = hare_lynx.table()
     u = table.log
-    rolling, drawn = hare_lynx._baseline(table, 0, (1914,))
+    rolling, drawn = hare_lynx.baseline(table, 0, (1914,))
     assert np.isclose(drawn, np.sqrt(np.mean((u[15:] - u[14]) ** 2)))
     assert np.isclose(rolling, np.sqrt(np.mean((u[15:19] - u[14]) ** 2)))
-    rolling, drawn = hare_lynx._baseline(table, 10, (1916, 1910))
+    rolling, drawn = hare_lynx.baseline(table, 10, (1916, 1910))
     assert np.isclose(drawn, np.sqrt(np.mean((u[15:] - u[5:11]) ** 2)))
     both = np.concatenate([u[17:21] - u[7:11], u[11:15] - u[1:5]])
     assert np.isclose(rolling, np.sqrt(np.mean(both**2)))
