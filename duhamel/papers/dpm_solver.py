@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from .card import Card, Context, Measurement
+from .card import Card, Context, Measurement, Verdict
 
 
 def check(context: Context) -> Sequence[Measurement]:
@@ -41,7 +41,7 @@ def check(context: Context) -> Sequence[Measurement]:
             "error of DPM-Solver-3 over DDIM's at 24 calls",
             third[1] / first[1],
             high=0.2,
-            note="no gain at 12 calls, and with modes of half the width 0.44: the gain depends on the data",
+            note="the gain depends on the data: 0.19 with modes of standard deviation 0.3, 0.44 at 0.15; none at 12 calls",
         ),
         Measurement(
             "error of DPM-Solver-3 at 24 calls over that of black-box RK45",
@@ -105,5 +105,6 @@ card = Card(
     source="Lu et al., DPM-Solver: A Fast ODE Solver for Diffusion Probabilistic Model Sampling in Around 10 Steps, "
     "2022, arXiv 2206.00927",
     check=check,
+    expects=Verdict.in_part,
     seconds=20,
 )

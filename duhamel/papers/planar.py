@@ -14,11 +14,11 @@ from duhamel.report.context import Context
 
 
 def six_modes(schedule: "Schedule") -> "GaussianMixture":
-    """Six Gaussians of equal weight and standard deviation 0.3 on a circle of radius 1.5."""
+    """Six Gaussians of equal weight and standard deviation 0.25 on a circle of radius 1.5."""
     from duhamel.diffusion.exact import mixture
 
     angle = np.arange(6) * np.pi / 3
-    return mixture(schedule, np.ones(6), 1.5 * np.stack([np.cos(angle), np.sin(angle)], axis=1), 0.3**2)
+    return mixture(schedule, np.ones(6), 1.5 * np.stack([np.cos(angle), np.sin(angle)], axis=1), 0.25**2)
 
 
 class Bench:
