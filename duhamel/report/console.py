@@ -54,6 +54,7 @@ class Steps:
     def __init__(self, names: Sequence[str]):
         self.names = list(names)
         self.began: dict[str, float] = {}
+        self.tasks: dict[str, Any] = {}
         self.bars = None
 
     def __enter__(self) -> "Steps":
@@ -63,7 +64,6 @@ class Steps:
 
             columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
             self.bars = Progress(*columns, TextColumn("{task.fields[note]}"), console=console)
-            self.tasks = {name: self.bars.add_task(name, total=1.0, start=False, note="") for name in self.names}
             self.bars.start()
         return self
 
@@ -79,9 +79,7 @@ class Steps:
         if self.bars is None:
             say(f"{name} ...")
             return lambda what, fraction=None: None
-        bars, task = self.bars, self.tasks[name]
-        bars.start_task(task)
-        bars.update(task, total=None)
+        bars, task = self.bars, self._task(name)
 
         def report(what: str, fraction: float | None = None) -> None:
             bars.update(task, note=what, total=None if fraction is None else 1.0, completed=fraction or 0.0)
@@ -93,9 +91,16 @@ class Steps:
             took = f" ({duration(time.perf_counter() - self.began[name])})" if name in self.began else ""
             say(f"{name}: {note}{took}")
             return
-        self.bars.start_task(self.tasks[name])
-        self.bars.update(self.tasks[name], total=1.0, completed=1.0, note=note)
-        self.bars.stop_task(self.tasks[name])
+        task = self._task(name)
+        self.bars.update(task, total=1.0, completed=1.0, note=note)
+        self.bars.stop_task(task)
+
+    def _task(self, name: str) -> Any:
+        """The bar of a step, which appears when it is first spoken of."""
+        if self.bars is not None and name not in self.tasks:
+            width = max(map(len, self.names))
+            self.tasks[name] = self.bars.add_task(name.ljust(width), total=None, note="")
+        return self.tasks[name]
 
 
 def _console() -> Any:
