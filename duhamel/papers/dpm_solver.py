@@ -41,7 +41,7 @@ def check(context: Context) -> Sequence[Measurement]:
             "error of DPM-Solver-3 over DDIM's at 24 calls",
             third[1] / first[1],
             high=0.2,
-            note="the gain depends on the data: 0.19 with modes of standard deviation 0.3, 0.44 at 0.15; none at 12 calls",
+            note="it depends on the data: 0.19 with modes of standard deviation 0.3, 0.44 at 0.15; no gain at 12 calls",
         ),
         Measurement(
             "error of DPM-Solver-3 at 24 calls over that of black-box RK45",
