@@ -160,7 +160,7 @@ def _gradient_memory(steps: int) -> float:
         sol = dh.solve(lambda t, x: -jnp.sin(x), x, 1.0, method=dh.RK4(), control=dh.Fixed(steps), adjoint=tape)
         return jnp.sum(sol.x**2)
 
-    analysis = jax.jit(jax.grad(loss)).lower(jnp.ones(4096)).compile().memory_analysis()
+    analysis: Any = jax.jit(jax.grad(loss)).lower(jnp.ones(4096)).compile().memory_analysis()
     return float(analysis.temp_size_in_bytes)
 
 
