@@ -71,27 +71,11 @@ def fit(
     _check(steps, scan, checkpoint_every)
     floats, rest = eqx.partition(model, eqx.is_inexact_array)
     state = State(floats, floats if ema else None, optimiser.init(floats))
-    k_data, k_loss = jax.random.split(key)
     done, metrics, checkpoints = 0, Metrics(None), None
     if folder is not None:
         checkpoints, done, state, metrics = _resume(Path(folder), state, key, steps)
 
-    @eqx.filter_jit
-    def several(state: State, data: Any, rest: Any, start: Int[Array, ""], stop: Int[Array, ""]) -> tuple[State, Array]:
-        def one(step: Any, carry: tuple[State, Array]) -> tuple[State, Array]:
-            state, losses = carry
-            batch = data(k_data, step)
-            value, grad = jax.value_and_grad(
-                lambda m: loss(eqx.combine(m, rest), batch, jax.random.fold_in(k_loss, step))
-            )(state.model)
-            update, opt = optimiser.update(grad, state.optimiser, state.model)
-            new = eqx.apply_updates(state.model, update)
-            average = ema.update(state.average, new, step) if ema else None
-            return State(new, average, opt), losses.at[step - start].set(value)
-
-        # a loop with a traced length: a short last call runs the same compiled body, so the same bits
-        return jax.lax.fori_loop(start, stop, one, (state, jnp.zeros(scan)))
-
+    several = _compiled(loss, optimiser, ema, key, scan)
     with Bar(title, steps, progress) as bar:
         bar.to(done)
         while done < steps:
@@ -104,9 +88,8 @@ def fit(
             saves = stop == steps or stop // checkpoint_every > done // checkpoint_every
             done = stop
             if saves and validate is not None:
-                record |= {
-                    k: float(v) for k, v in validate(eqx.combine(state.average if ema else state.model, rest)).items()
-                }
+                found = validate(eqx.combine(state.average if ema else state.model, rest))
+                record |= {name: float(value) for name, value in found.items()}
             metrics.write(record)
             if saves and checkpoints is not None:
                 checkpoints.save(done, state)
@@ -114,6 +97,29 @@ def fit(
 
     last = eqx.combine(state.model, rest)
     return Fit(last, eqx.combine(state.average, rest) if ema else last, done, metrics.records)
+
+
+def _compiled(
+    loss: Callable, optimiser: optax.GradientTransformation, ema: EMA | None, key: Any, scan: int
+) -> Callable:
+    """several(state, data, rest, start, stop) -> (state after steps start..stop-1, their losses in `scan` places)."""
+    k_data, k_loss = jax.random.split(key)
+
+    @eqx.filter_jit
+    def several(state: State, data: Any, rest: Any, start: Int[Array, ""], stop: Int[Array, ""]) -> tuple[State, Array]:
+        def one(step: Any, carry: tuple[State, Array]) -> tuple[State, Array]:
+            state, losses = carry
+            batch, k = data(k_data, step), jax.random.fold_in(k_loss, step)
+            value, grad = jax.value_and_grad(lambda m: loss(eqx.combine(m, rest), batch, k))(state.model)
+            update, opt = optimiser.update(grad, state.optimiser, state.model)
+            new = eqx.apply_updates(state.model, update)
+            average = ema.update(state.average, new, step) if ema else None
+            return State(new, average, opt), losses.at[step - start].set(value)
+
+        # a loop with a traced length: a short last call runs the same compiled body, so the same bits
+        return jax.lax.fori_loop(start, stop, one, (state, jnp.zeros(scan)))
+
+    return several
 
 
 def _check(steps: int, scan: int, checkpoint_every: int) -> None:

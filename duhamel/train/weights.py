@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,8 +50,3 @@ def metadata(path: Path | str) -> dict[str, str]:
     """What `write` recorded: the command, the steps, the measured loss."""
     with safe_open(path, framework="numpy") as file:
         return file.metadata() or {}
-
-
-def size(model: Any) -> int:
-    """The number of parameters."""
-    return sum(int(np.prod(x.shape)) for x in jax.tree.leaves(eqx.filter(model, lambda x: hasattr(x, "dtype"))))
