@@ -2,7 +2,8 @@
 
 Lorenz: the set-up of the DiffEqGPU paper (arXiv 2304.06835): sigma = 10, beta = 8/3, x0 = (1, 0, 0), t in [0, 1],
 rho = linspace(0, 21, N), float32, first step 1e-3, tolerance 1e-6. Van der Pol: mu in [1, 200], x0 = (2, 0), t in
-[0, 10], lanes in random order, so that slow and fast ones are neighbours. One lane: `solve` against `diffeqsolve`.
+[0, 10]; mu spaced logarithmically (a few lanes are much slower than the rest) and equally, lanes in random order, so
+that slow and fast ones are neighbours. One lane: `solve` against `diffeqsolve`.
 """
 
 from collections.abc import Callable
@@ -103,7 +104,9 @@ def run(*, quick: bool = False, progress: Callable[[str], None] | None = None) -
         rho = np.linspace(0.0, 21.0, lanes)
         records.append(compare(f"Lorenz, {lanes} lanes", lorenz, [1.0, 0.0, 0.0], rho, 1.0, 4096))
     lanes = 256 if quick else 1024
-    say(f"Van der Pol, {lanes} lanes")
-    mu = np.random.default_rng(0).permutation(np.linspace(1.0, 200.0, lanes))
-    records.append(compare(f"Van der Pol, mu 1 to 200, {lanes} lanes", van_der_pol, [2.0, 0.0], mu, 10.0, 16384))
+    for spacing, grid in (("logarithmic", np.geomspace), ("equal", np.linspace)):
+        name = f"Van der Pol, mu 1 to 200, {spacing} spacing, {lanes} lanes"
+        say(name)
+        mu = np.random.default_rng(0).permutation(grid(1.0, 200.0, lanes))
+        records.append(compare(name, van_der_pol, [2.0, 0.0], mu, 10.0, 16384))
     return records

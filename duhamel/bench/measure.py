@@ -36,7 +36,8 @@ def seconds(f: Callable, *args: Any) -> float:
 
 def race(ours: Callable, theirs: Callable, args: tuple, *, budget: float = 6.0) -> tuple[float, float]:
     """Median seconds of each, compiled beforehand; runs alternate, so that a busy machine hits both."""
-    seconds(ours, *args), seconds(theirs, *args)  # compile
+    for f in (ours, theirs):
+        seconds(f, *args)  # compile
     both = seconds(ours, *args) + seconds(theirs, *args)
     repeats = int(np.clip(budget / both, 5, 200))
     times = np.array([(seconds(ours, *args), seconds(theirs, *args)) for _ in range(repeats)])

@@ -68,26 +68,26 @@ def error_scale(control: PID, x: PyTree, x1: PyTree) -> PyTree:
     return jax.tree.map(lambda a, b: control.atol + control.rtol * jnp.maximum(jnp.abs(a), jnp.abs(b)), x, x1)
 
 
+def log_squared(square: Float[Array, "..."]) -> Float[Array, "..."]:
+    """log E^2, finite for E = 0. The controller works on it: no root is taken, and each logarithm only once."""
+    return jnp.log(jnp.maximum(square, jnp.finfo(square.dtype).tiny))
+
+
 def growth(
     control: PID,
     k: int,
-    square: Float[Array, "..."],
+    log_square: Float[Array, "..."],
     before: tuple[Float[Array, "..."], ...],
     accepted: Bool[Array, "..."],
     rejected_before: Bool[Array, "..."],
 ) -> Float[Array, "..."]:
-    """Factor by which the next step is longer. Works on E^2, so that no root is taken: E^-a = exp(-a/2 log E^2).
+    """Factor by which the next step is longer: E^-a = exp(-a/2 log E^2), from log E^2 now and of earlier accepted steps.
 
-    After a rejection the step does not grow.
+    Right after a rejection the step does not grow; an error that is not finite shrinks it as far as one attempt may.
     """
     p, i, d = control.p, control.i, control.d
     gains = (-(i + p + d) / k, (p + 2 * d) / k, -d / k)
-    tiny = jnp.finfo(square.dtype).tiny
-    exponent = sum(
-        0.5 * gain * jnp.log(jnp.maximum(e, tiny)) for gain, e in zip(gains, (square, *before), strict=False) if gain
-    )
+    exponent = sum(0.5 * gain * e for gain, e in zip(gains, (log_square, *before), strict=False) if gain)
     factor = jnp.clip(control.safety * jnp.exp(exponent), control.shrink, control.grow)
-    factor = jnp.where(rejected_before, jnp.minimum(factor, 1.0), factor)
-    return jnp.where(
-        accepted, factor, jnp.where(jnp.isfinite(square), jnp.minimum(factor, control.safety), control.shrink)
-    )
+    most = jnp.where(accepted, jnp.where(rejected_before, 1.0, control.grow), control.safety)
+    return jnp.where(jnp.isfinite(log_square), jnp.minimum(factor, most), control.shrink)

@@ -1,8 +1,8 @@
 """Many lanes through the forward loop: in chunks that stay in cache, with the slow lanes gathered together.
 
-A chunk runs until it is done, or until a quarter of its lanes are and it has run long enough that gathering pays. What is left
-of all chunks is then gathered and run on, until nothing is. The reverse pass takes the chunks one by one; cotangents of
-weights that the lanes share are summed over lanes inside each step's own matrix products, and over chunks.
+A chunk runs until it is done, or until a quarter of its lanes are and it has run long enough that gathering pays. What
+is left of all chunks is then gathered and run on, until nothing is. The reverse pass takes the chunks one by one; the
+cotangents of shared weights are summed over lanes inside each step's own matrix products, and over chunks.
 """
 
 from typing import Any, NamedTuple
@@ -151,7 +151,8 @@ def _round(task: Task, bundle: Bundle, width: int) -> Bundle:
 
         def go_on(state: State) -> Array:
             left = jnp.sum(state.status == RUNNING)
-            return (left > 0) & ((4 * left > 3 * width) | (state.attempts - first < PATIENCE) | (task.edges is not None))
+            stay = (4 * left > 3 * width) | (state.attempts - first < PATIENCE) | (task.edges is not None)
+            return (left > 0) & stay
 
         state = jax.lax.while_loop(go_on, lambda state: advance(own, state)[0], part.state)
         return put_lanes(bundle, state, begin)

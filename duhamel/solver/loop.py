@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from duhamel.core.status import Status
 from duhamel.rows.step import kept
 
-from .control import PID, error_scale, growth, squared_norm
+from .control import PID, error_scale, growth, log_squared, squared_norm
 from .save import Save, fill_after, inside, rows_like, select, write
 from .stepper import Stepper
 
@@ -46,10 +46,10 @@ class State(NamedTuple):
     s         time since t0
     h         the step to try
     slots     what the pattern keeps: "x", perhaps "F"
-    before    squared error norms of earlier accepted steps, as many as the controller's gains need
+    before    log of the squared error norms of earlier accepted steps, as many as the controller's gains need
     rejected  whether the last attempt was rejected
     status    RUNNING, or a Status
-    accepted, refused  attempts so far
+    accepted, tried  steps taken, and attempts, so far
     error     sum over accepted steps of the root mean square of the error estimate
     saved     rows written of `saves`
     saves     values at the save times; every step's value; every step's time
@@ -63,7 +63,7 @@ class State(NamedTuple):
     rejected: Array
     status: Array
     accepted: Array
-    refused: Array
+    tried: Array
     error: Array
     saved: Array
     saves: tuple[PyTree, PyTree, Any]
@@ -107,11 +107,11 @@ def start(task: Task, x: PyTree, h: Float[Array, "..."]) -> State:
         s=zero,
         h=h,
         slots=stepper.slots(task.t0 + zero, x),
-        before=tuple(jnp.ones(shape, dtype) for _ in range(memory)),
+        before=tuple(jnp.zeros(shape, dtype) for _ in range(memory)),
         rejected=jnp.zeros(shape, bool),
         status=jnp.where(task.span == 0, Status.success, RUNNING).astype(jnp.int32),
         accepted=none,
-        refused=none,
+        tried=none,
         error=zero,
         saved=saved,
         saves=(at_times, every, times),
@@ -127,21 +127,21 @@ def advance(task: Task, state: State) -> tuple[State, Move]:
     t = task.t0 + state.s
     env = stepper.attempt(state.attempts, t, h, state.slots)
     slots = kept(stepper.method.pattern, env)
-    square, accept, h_next = _judge(task, state, env, slots, h)
+    log_square, accept, h_next = _judge(task, state, env, slots, h)
     move = running & accept
     s = jnp.where(last, task.span, state.s + h)
     accepted = state.accepted + move
-    refused = state.refused + (running & ~accept)
-    status = _status(task, state, square, move & last, accept, h_next, accepted + refused)
+    tried = state.tried + running
+    status = _status(task, state, log_square, move & last, accept, h_next, tried)
     moved = State(
         s=jnp.where(move, s, state.s),
         h=jnp.where(running, h_next, state.h),
         slots=select(move, slots, state.slots),
-        before=select(move, (square, *state.before)[: len(state.before)], state.before),
+        before=select(move, (log_square, *state.before)[: len(state.before)], state.before),
         rejected=jnp.where(running, ~accept, state.rejected),
         status=status,
         accepted=accepted,
-        refused=refused,
+        tried=tried,
         error=state.error + jnp.where(move, local_error(stepper, env), 0.0).astype(state.error.dtype),
         saved=state.saved,
         saves=state.saves,
@@ -163,7 +163,7 @@ def _next_step(task: Task, state: State) -> tuple[Array, Array]:
 
 
 def _judge(task: Task, state: State, env: dict, slots: dict, h: Array) -> tuple[Array, Array, Array]:
-    """(squared error norm, accepted, next step)."""
+    """(log of the squared error norm, accepted, next step)."""
     control = task.control
     if control is None:
         return jnp.zeros_like(h), jnp.ones(h.shape, bool), h
@@ -171,8 +171,9 @@ def _judge(task: Task, state: State, env: dict, slots: dict, h: Array) -> tuple[
     square = squared_norm(error, error_scale(control, x, x1), task.stepper.lanes).astype(h.dtype)
     accept = square <= 1.0  # False for NaN
     k = _order(task.stepper) + 1
-    factor = growth(control, k, square, state.before, accept, state.rejected)
-    return square, accept, jax.lax.stop_gradient(h) * factor
+    log_square = log_squared(square)
+    factor = growth(control, k, log_square, state.before, accept, state.rejected)
+    return log_square, accept, jax.lax.stop_gradient(h) * factor
 
 
 def _order(stepper: Stepper) -> int:
@@ -181,12 +182,12 @@ def _order(stepper: Stepper) -> int:
 
 
 def _status(
-    task: Task, state: State, square: Array, done: Array, accept: Array, h_next: Array, attempts: Array
+    task: Task, state: State, log_square: Array, done: Array, accept: Array, h_next: Array, attempts: Array
 ) -> Array:
     eps = jnp.finfo(task.span.dtype).eps
     floor = jnp.maximum(2 * eps * jnp.abs(state.s), eps**2 * jnp.abs(task.span))
     stuck = ~accept & (jnp.abs(h_next) < floor)
-    reason = jnp.where(jnp.isfinite(square), Status.step_too_small, Status.nonfinite)
+    reason = jnp.where(jnp.isfinite(log_square), Status.step_too_small, Status.nonfinite)
     status = jnp.where(attempts >= task.max_steps, Status.max_steps_reached, RUNNING)
     status = jnp.where(stuck, reason, status)
     status = jnp.where(done, Status.success, status)
@@ -266,4 +267,4 @@ def run(task: Task, x: PyTree, h: Float[Array, "..."]) -> State:
 def evaluations(task: Task, state: State, started: int) -> Int[Array, "..."]:
     """Vector field evaluations a lane has used: those before the first step, and those of every attempt."""
     calls = task.stepper.method.pattern.calls
-    return started + calls * (state.accepted + state.refused)
+    return started + calls * state.tried

@@ -187,7 +187,7 @@ def solution_of(task: Task, state: State, ts: Any, control: Any, dt0: Any) -> So
         t, x = ts, at_times
     else:
         t, x = t1, output(task, t1, x1)
-    stats = Stats(state.accepted, state.refused, evaluations(task, state, started))
+    stats = Stats(state.accepted, state.tried - state.accepted, evaluations(task, state, started))
     if task.save.dense:
         dense = DenseOutput(task, still(times), every, state.accepted)
     return Solution(t, x, t1, x1, state.status, stats, state.error, dense)

@@ -211,7 +211,9 @@ def _step(task: Task, j: Any, s: Array, h: Array, x: PyTree) -> tuple[PyTree, di
     t = task.t0 + s
     env = stepper.attempt(j, t, h, stepper.slots(t, x))
     x1 = kept(stepper.method.pattern, env)["x"]
-    return jax.tree.map(lambda new, old: jnp.where(h == 0, old, new), x1, x), env
+    if stepper.lanes:
+        x1 = jax.tree.map(lambda new, old: jnp.where(h == 0, old, new), x1, x)
+    return x1, env
 
 
 def _pull(
