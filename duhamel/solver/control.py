@@ -69,7 +69,7 @@ def error_scale(control: PID, x: PyTree, x1: PyTree) -> PyTree:
 
 
 def log_squared(square: Float[Array, "..."]) -> Float[Array, "..."]:
-    """log E^2, finite for E = 0. The controller works on it: no root is taken, and each logarithm only once."""
+    """log E^2, finite for E = 0. The controller works on it: no root is taken and each logarithm only once."""
     return jnp.log(jnp.maximum(square, jnp.finfo(square.dtype).tiny))
 
 
@@ -81,7 +81,7 @@ def growth(
     accepted: Bool[Array, "..."],
     rejected_before: Bool[Array, "..."],
 ) -> Float[Array, "..."]:
-    """Factor by which the next step is longer: E^-a = exp(-a/2 log E^2), from log E^2 now and of earlier accepted steps.
+    """Factor by which the next step is longer, E^-a = exp(-a/2 log E^2), from log E^2 now and at earlier accepted steps.
 
     Right after a rejection the step does not grow; an error that is not finite shrinks it as far as one attempt may.
     """
