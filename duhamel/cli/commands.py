@@ -23,7 +23,7 @@ class Demo:
     """
 
     fast: bool = False
-    """Smaller jobs with the same claims: about a minute instead of about five."""
+    """Smaller jobs with the same claims: half a minute instead of about two minutes."""
     name: str = "demo"
     """The folder in runs/; a finished one is never overwritten (NAME-2 is used)."""
     runs: Path = Path("runs")

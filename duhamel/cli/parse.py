@@ -24,7 +24,7 @@ SUBCOMMANDS = {
 DESCRIPTION = """Solve and learn differential equations: neural ODEs, diffusion samplers and PDE solvers on one engine.
 
 First steps:
-  duhamel demo --fast           five jobs on real input, about a minute, ends with a report
+  duhamel demo --fast           five jobs on real input in a minute or so; ends with a report
   duhamel solve lorenz          one equation, solved and drawn
   duhamel sample digits         images from the network that ships with the package
 

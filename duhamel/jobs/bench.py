@@ -9,7 +9,7 @@ from duhamel.report.console import Steps, records
 from duhamel.report.folder import DEFAULT_ROOT, Run
 from duhamel.report.nearest import nearest
 from duhamel.report.page import write_page
-from duhamel.report.record import Record, write_json
+from duhamel.report.record import Record, check_json, write_json
 
 BENCHMARKS = {
     "ensemble": "Lorenz and Van der Pol lanes, each with its own steps, against vmap(diffrax) at equal tolerance",
@@ -24,6 +24,7 @@ def run_bench(
     if benchmark not in BENCHMARKS:
         raise ValueError(f"no benchmark is called {benchmark!r}; {nearest(benchmark, BENCHMARKS)}")
     module = importlib.import_module(f"duhamel.bench.{benchmark}")
+    check_json(json)
     run = Run.create(f"bench-{benchmark}", {"command": f"bench {benchmark}", "quick": quick}, root)
     start = time.perf_counter()
     with Steps([benchmark]) as steps:

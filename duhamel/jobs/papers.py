@@ -10,7 +10,7 @@ from duhamel.report.context import Context
 from duhamel.report.folder import DEFAULT_ROOT, Run
 from duhamel.report.measurement import Measurement
 from duhamel.report.page import duration, write_page
-from duhamel.report.record import Record, write_json
+from duhamel.report.record import Record, check_json, write_json
 
 
 def list_papers(area: str | None = None, state: str | None = None, json: Path | None = None) -> None:
@@ -49,6 +49,7 @@ def run_papers(
     if not ids:
         raise ValueError("no paper has a check yet; `duhamel papers list` shows what is open.")
     cards = {id: registry.card(id) for id in ids}  # a wrong id stops here, before anything is computed
+    check_json(json)
     run = Run.create(name, {"command": "papers run", "ids": list(ids), "fast": fast}, root)
     outcomes: list[runner.Outcome] = []
     with Steps(ids) as steps:

@@ -10,7 +10,7 @@ from duhamel.report.chapter import Chapter
 from duhamel.report.console import records, say, table
 from duhamel.report.folder import DEFAULT_ROOT, Run
 from duhamel.report.nearest import nearest
-from duhamel.report.record import Record, write_json
+from duhamel.report.record import Record, check_json, write_json
 from duhamel.rows import checks
 from duhamel.rows.plan import Plan
 
@@ -87,6 +87,7 @@ def compare_plans(
     fast: bool = False, json: Path | None = None, name: str = "plans", root: str | Path = DEFAULT_ROOT
 ) -> Chapter:
     """The table of samplers on the exact mixture, with a page in runs/NAME/."""
+    check_json(json)
     run = Run.create(name, {"command": "plan compare", "fast": fast}, root)
     return perform(run, "plan compare", chapter, fast=fast, json=json, to_records=_errors)
 

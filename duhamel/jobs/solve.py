@@ -7,6 +7,7 @@ import jax
 from duhamel.report.chapter import Chapter
 from duhamel.report.folder import DEFAULT_ROOT, Run
 from duhamel.report.nearest import nearest
+from duhamel.report.record import check_json
 
 from . import ordinary, partial
 from .perform import perform
@@ -22,6 +23,7 @@ def solve_equation(
     root: str | Path = DEFAULT_ROOT,
 ) -> Chapter:
     """Solve an equation of the catalogue in float64; print, draw and store what came out."""
+    check_json(json)
     known = [*ordinary.ORDINARY, *partial.PARTIAL]
     if equation not in known:
         raise ValueError(f"no equation is called {equation!r}; {nearest(equation, known)}")

@@ -46,6 +46,13 @@ def write_json(path: str | Path, records: Iterable[Record | Mapping[str, Any]]) 
     write_text(Path(path), json.dumps(plain(rows), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
+def check_json(path: str | Path | None) -> None:
+    """Fail now, rather than after an hour of work, if records cannot be written there."""
+    if path is not None and not Path(path).exists():
+        write_text(Path(path), "[]\n")
+        Path(path).unlink()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write the whole file or nothing: a reader, or a process killed half-way, never sees a part of it."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")

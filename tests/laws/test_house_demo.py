@@ -71,6 +71,26 @@ def test_a_demo_killed_with_sigkill_resumes_and_ends_with_the_same_numbers(tmp_p
     assert (tmp_path / "killed/runs/demo/index.html").exists()
 
 
+@pytest.mark.slow
+def test_the_real_demo_killed_while_it_trains_ends_with_the_same_numbers_and_figures(tmp_path):
+    """kill -9 in the middle of the hare and lynx: training goes on from its checkpoint, finished chapters stay."""
+    command = [sys.executable, "-m", "duhamel.cli", "demo", "--fast", "--runs", str(tmp_path), "--name"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    killed = subprocess.Popen([*command, "killed"], env=environment, stdout=subprocess.DEVNULL)
+    trained = tmp_path / "killed/checkpoints/hare-lynx/universal"
+    deadline = time.monotonic() + 300
+    while not list(trained.glob("*/metrics.jsonl")):
+        assert time.monotonic() < deadline and killed.poll() is None
+        time.sleep(0.1)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    subprocess.run([*command, "killed"], env=environment, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*command, "whole"], env=environment, check=True, stdout=subprocess.DEVNULL)
+    assert numbers(tmp_path / "killed") == numbers(tmp_path / "whole")
+    for figure in (tmp_path / "whole/figures").glob("*.svg"):
+        assert figure.read_bytes() == (tmp_path / "killed/figures" / figure.name).read_bytes(), figure.name
+
+
 def tiny(value):
     return {"only": lambda context: Chapter("only", "Only", "What?", Measurement("n", value, high=1.0))}
 

@@ -81,6 +81,12 @@ def test_a_wish_that_makes_no_sense_is_one_sentence_and_makes_no_folder(name, wi
     assert list(tmp_path.iterdir()) == []
 
 
+def test_records_that_cannot_be_written_are_noticed_before_the_work(tmp_path):
+    with pytest.raises(OSError, match="name a file in a folder that exists"):
+        solve_equation("pendulum", Wish(), root=tmp_path, json=tmp_path / "absent" / "r.json")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_plans_are_listed_shown_and_checked(tmp_path, capsys):
     list_plans(tmp_path / "list.json")
     show_plan("ddim", 4, "vp")
