@@ -81,7 +81,7 @@ def growth(
     accepted: Bool[Array, "..."],
     rejected_before: Bool[Array, "..."],
 ) -> Float[Array, "..."]:
-    """Factor by which the next step is longer, E^-a = exp(-a/2 log E^2), from log E^2 now and at earlier accepted steps.
+    """Factor by which the next step is longer, E^-a = exp(-a/2 log E^2), from log E^2 now and at earlier accepted ones.
 
     Right after a rejection the step does not grow; an error that is not finite shrinks it as far as one attempt may.
     """
