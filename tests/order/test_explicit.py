@@ -84,8 +84,10 @@ def march(method, kind, n, ts=None):
 
 def refinements(order, kind):
     first = {1: 1000, 2: 200, 3: 120, 4: 80, 5: 40, 6: 12, 7: 10}.get(order, 5)
-    scale, ratio = (1.6 if kind == "stiff" and order > 1 else 1.0), (1.25 if order < 8 else 1.2)
-    return sorted({int(first * scale * ratio**k) for k in range(5 if order < 5 else 14)})
+    if kind == "stiff" and order > 1:
+        first = max(int(1.6 * first), 30)  # h L = -2: inside every method's stability region
+    ratio = 1.25 if order < 7 else 1.1
+    return sorted({int(first * ratio**k) for k in range(5 if order < 5 else 14 if order < 7 else 26)})
 
 
 @pytest.mark.parametrize("kind", L)
@@ -128,7 +130,8 @@ def test_solve_on_a_fixed_grid_is_the_rows(name):
 
     ts = np.linspace(0.13, T, 8)
     sol = dh.solve(f, start("dense"), ts, method=make(), control=dh.Fixed(20))
-    np.testing.assert_allclose(sol.x.T, march(make(), "dense", 20, ts), rtol=0, atol=1e-12)
+    # Verner6 has weights up to 176, which multiply rounding errors.
+    np.testing.assert_allclose(sol.x.T, march(make(), "dense", 20, ts), rtol=0, atol=1e-11)
     assert int(sol.stats.accepted) == 20
 
 
