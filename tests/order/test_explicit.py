@@ -110,13 +110,14 @@ def test_order_of_dense_output(name):
     """An interpolant of order q is in error by O(h^(q+1)) inside a step, on top of the method's O(h^p)."""
     make, order = METHODS[name]
     claim = min(order, make().dense_order + 1)
-    ts = np.sort(np.random.default_rng(1).uniform(0.01, T, 40))
+    ts = np.sort(np.random.default_rng(1).uniform(0.01, T, 150))
     exact = reference("real", ts)
 
     def error(n):
         return np.abs(march(make(), "real", n, ts) - exact).max()
 
-    assert measured_order(error, refinements(order, "real"), floor=1e-11, ceiling=0.1) > claim - 0.2
+    # The worst place inside a step moves with n, so the slope is taken over many refinements.
+    assert measured_order(error, refinements(order, "real"), floor=1e-11, ceiling=0.1, points=12) > claim - 0.2
 
 
 @pytest.mark.parametrize("name", METHODS)
