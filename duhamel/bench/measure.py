@@ -10,6 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
+BLOCK, WARM = 12, 3  # calls in a row, and how many of them are left out
+
 
 def peer(name: str) -> Any:
     """The peer's module, or a sentence that says how to install it."""
@@ -35,13 +37,19 @@ def seconds(f: Callable, *args: Any) -> float:
 
 
 def race(ours: Callable, theirs: Callable, args: tuple, *, budget: float = 6.0) -> tuple[float, float]:
-    """Median seconds of each, compiled beforehand; runs alternate, so that a busy machine hits both."""
+    """Median seconds of each, compiled beforehand.
+
+    Blocks of calls alternate, so that a busy machine hits both; the first calls of a block, which find the caches full
+    of the other's data, are left out.
+    """
     for f in (ours, theirs):
         seconds(f, *args)  # compile
     both = seconds(ours, *args) + seconds(theirs, *args)
-    repeats = int(np.clip(budget / both, 5, 200))
-    times = np.array([(seconds(ours, *args), seconds(theirs, *args)) for _ in range(repeats)])
-    return tuple(np.median(times, axis=0).tolist())
+    blocks = int(np.clip(budget / (BLOCK * both), 3, 50))
+    times = {ours: [], theirs: []}
+    for f in (ours, theirs) * blocks:
+        times[f] += [seconds(f, *args) for _ in range(BLOCK)][WARM:]
+    return float(np.median(times[ours])), float(np.median(times[theirs]))
 
 
 def record(name: str, ours: float, theirs: float, package: str, error: float | None, peer_error: float | None) -> dict:

@@ -1,6 +1,6 @@
 """Many lanes through the forward loop: in chunks that stay in cache, with the slow lanes gathered together.
 
-A chunk runs until it is done, or until a quarter of its lanes are and it has run long enough that gathering pays. What
+A chunk runs until it is done, or until half its lanes are and it has run long enough that gathering pays. What
 is left of all chunks is then gathered and run on, until nothing is. The reverse pass takes the chunks one by one; the
 cotangents of shared weights are summed over lanes inside each step's own matrix products, and over chunks.
 """
@@ -18,7 +18,7 @@ from .loop import RUNNING, State, Task, advance, finish, start
 from .tape import pull_back, record, times_perturbed
 
 PATIENCE = 128  # attempts a chunk makes before it may leave its slow lanes to the next round
-TAIL = 32  # width of the chunks once few lanes are left
+TAIL = 64  # width of the chunks once few lanes are left
 
 
 class Bundle(NamedTuple):
@@ -102,7 +102,7 @@ def _gathered_rounds(task: Task, bundle: Bundle, width: int) -> Bundle:
     wide, narrow = 2 * TAIL, min(TAIL, width)
     bundle = jax.lax.while_loop(lambda b: _running(b) > wide, lambda b: _round(task, _gather(b), width), bundle)
     bundle = jax.lax.while_loop(lambda b: _running(b) > 0, lambda b: _round(task, _gather(b), narrow), bundle)
-    return take_lanes(bundle, jnp.argsort(bundle.ids))
+    return take_lanes(bundle, _inverse(bundle.ids))
 
 
 def _any_running(state: State) -> Array:
@@ -114,8 +114,15 @@ def _running(bundle: Bundle) -> Array:
 
 
 def _gather(bundle: Bundle) -> Bundle:
-    """Running lanes first."""
-    return take_lanes(bundle, jnp.argsort(bundle.state.status != RUNNING, stable=True))
+    """Running lanes first. A sort would do the same; two running sums take a tenth of its time."""
+    running = bundle.state.status == RUNNING
+    place = jnp.where(running, jnp.cumsum(running), jnp.sum(running) + jnp.cumsum(~running)) - 1
+    return take_lanes(bundle, _inverse(place))
+
+
+def _inverse(permutation: Array) -> Array:
+    lanes = jnp.arange(permutation.shape[0])
+    return jnp.zeros_like(lanes).at[permutation].set(lanes, unique_indices=True)
 
 
 def _pad(bundle: Bundle, extra: int) -> Bundle:
@@ -139,7 +146,7 @@ def _pad(bundle: Bundle, extra: int) -> Bundle:
 
 
 def _round(task: Task, bundle: Bundle, width: int) -> Bundle:
-    """Each chunk with a running lane runs until it is done, or a quarter of it is after PATIENCE attempts."""
+    """Each chunk with a running lane runs until it is done, or half of it is after PATIENCE attempts."""
     running = bundle.state.status == RUNNING
     last = jnp.max(jnp.where(running, jnp.arange(running.shape[0]), -1))
 
@@ -151,7 +158,7 @@ def _round(task: Task, bundle: Bundle, width: int) -> Bundle:
 
         def go_on(state: State) -> Array:
             left = jnp.sum(state.status == RUNNING)
-            stay = (4 * left > 3 * width) | (state.attempts - first < PATIENCE) | (task.edges is not None)
+            stay = (2 * left > width) | (state.attempts - first < PATIENCE) | (task.edges is not None)
             return (left > 0) & stay
 
         state = jax.lax.while_loop(go_on, lambda state: advance(own, state)[0], part.state)
