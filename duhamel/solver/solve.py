@@ -178,7 +178,8 @@ def solution_of(task: Task, state: State, ts: Any, control: Any, dt0: Any) -> So
     chosen = not isinstance(control, Fixed) and dt0 is None
     started = (2 if chosen else 0) + (1 if task.stepper.method.fsal else 0)
     x1 = state.slots["x"]
-    t1 = task.t0 + still(state.s)
+    # A solve that arrived ends at t1 itself, so that fn(t, x, args) can be differentiated with respect to it.
+    t1 = task.t0 + jnp.where(still(state.s == task.span), task.span, still(state.s))
     at_times, every, times = state.saves
     dense = None
     if task.save.every_step:

@@ -67,6 +67,13 @@ def test_a_function_of_the_state_with_weights_of_its_own():
     assert gradient_error(jax.jit(f), X0, ARGS, jnp.array([0.3, 1.7])) < 1e-6
 
 
+def test_a_function_of_the_end_time():
+    def f(t1):
+        return dh.solve(lambda t, x: -x, 1.0, t1, control=TIGHT, save=dh.Save(fn=lambda t, x, args: t**2 * x)).x
+
+    np.testing.assert_allclose(jax.grad(f)(1.3), (2 * 1.3 - 1.3**2) * np.exp(-1.3), rtol=1e-9)
+
+
 def test_every_step_with_frozen_steps():
     """On a fixed grid the steps do not move, so finite differences see what the tape sees."""
 
