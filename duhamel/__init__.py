@@ -10,6 +10,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "core.brownian": ("Counter", "Noise", "VirtualTree"),
     "core.problem": ("ODE", "Problem", "Semilinear"),
     "core.linear": ("Dense", "Diagonal", "Linear", "Scalar", "Zero"),
     "core.status": ("Status",),

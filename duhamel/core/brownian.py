@@ -1,0 +1,225 @@
+"""Brownian motion: what a user chooses (`Counter`, `VirtualTree`) and what a step draws from it.
+
+A step over [s, s + h] reads some of
+
+    dW = W(s+h) - W(s)                                              variance h
+    H  = (1/h) int_s^{s+h} B(r) dr                                  variance h/12     space-time area
+    K  = (1/h^2) int_s^{s+h} B(r) (s + h/2 - r) dr                  variance h/720    space-time-time area
+
+with the bridge B(r) = W(r) - W(s) - (r - s)/h dW. The three are independent: with dW(r) as white noise they are its
+first Legendre coefficients on the step, dW = xi_0, H = -xi_1/2, K = xi_2/12, xi_k = int P_k(2(r-s)/h - 1) dW(r).
+Time is counted from the beginning of the solve; SDEs run forwards, so h > 0 (where h = 0, all three are zero).
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from math import sqrt
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .levy import METHODS, area
+from .wavelets import Matrix
+from .wavelets import weights as tree_weights
+
+NAMES = ("dW", "H", "K", "A")
+VARIANCE = {"dW": 1.0, "H": 1 / 12, "K": 1 / 720}
+
+
+class BoundNoise(eqx.Module):
+    """One sample's Brownian motion."""
+
+    @abstractmethod
+    def increment(self, index: Any, s: Any, h: Any) -> dict[str, Any]:
+        """The named quantities of the step, each a pytree like `shape`.
+
+        index  number of the attempt
+        s, h   beginning and length of the step, scalars, in time since the beginning of the solve; h >= 0
+        """
+
+
+class Noise(eqx.Module):
+    """Where the Brownian increments of a solve come from."""
+
+    @abstractmethod
+    def bind(self, key: Any, shape: Any, span: Any, names: Sequence[str]) -> BoundNoise:
+        """The Brownian motion of one sample.
+
+        key    a key of `jax.random`, typed or raw, of this sample alone
+        shape  a pytree of ShapeDtypeStruct: shapes and real dtypes of W
+        span   length of the time the solve covers
+        names  which of "dW", "H", "K", "A" the steps read
+        """
+
+
+class Counter(Noise):
+    """Independent draws numbered by the step: for fixed grids, no tree, no state.
+
+    A draw depends on (key, number of the step, name, leaf), and on h through its scale alone. Another grid is another
+    path: choose `VirtualTree` to refine a grid on the same path.
+
+    area   how the Levy area "A" of a vector of Brownian motions is drawn: "davie", "foster" or "series" (`core.levy`)
+    terms  of "series". Good values: 1/sqrt(h) and above
+    """
+
+    area: str = eqx.field(static=True, default="foster")
+    terms: int = eqx.field(static=True, default=10)
+
+    def __check_init__(self):
+        if self.area not in METHODS:
+            raise ValueError(f"area must be one of {', '.join(METHODS)}, got {self.area!r}.")
+
+    def bind(self, key: Any, shape: Any, span: Any, names: Sequence[str]) -> "BoundCounter":
+        del span
+        _check(shape, names)
+        if "A" in names:
+            _check_vector(shape)
+        leaves = jax.tree.leaves(shape)
+        drawn = tuple(name for name in NAMES if name in names or ("A" in names and name in ("dW", "H")))
+        keys = {
+            name: [jax.random.fold_in(jax.random.fold_in(key, j), NAMES.index(name)) for j in range(len(leaves))]
+            for name in drawn
+        }
+        return BoundCounter(keys, shape, tuple(names), self.area, self.terms)
+
+
+class BoundCounter(BoundNoise):
+    keys: dict[str, list[Any]]
+    shape: Any = eqx.field(static=True)
+    names: tuple[str, ...] = eqx.field(static=True)
+    area: str = eqx.field(static=True)
+    terms: int = eqx.field(static=True)
+
+    def increment(self, index: Any, s: Any, h: Any) -> dict[str, Any]:
+        del s
+        leaves, tree = jax.tree.flatten(self.shape)
+        drawn = {
+            name: tree.unflatten([self._draw(name, j, leaf, index, h) for j, leaf in enumerate(leaves)])
+            for name in self.keys
+            if name != "A"
+        }
+        if "A" in self.names:
+            key = jax.random.fold_in(self.keys["A"][0], index)
+            (dW,), (H,) = (jax.tree.leaves(drawn[name]) for name in ("dW", "H"))
+            K = jax.tree.leaves(drawn["K"])[0] if "K" in drawn else None
+            drawn["A"] = tree.unflatten([area(key, dW, H, h, K=K, method=self.area, terms=self.terms)])
+        return {name: drawn[name] for name in self.names}
+
+    def _draw(self, name: str, j: int, leaf: Any, index: Any, h: Any) -> Any:
+        z = jax.random.normal(jax.random.fold_in(self.keys[name][j], index), leaf.shape, leaf.dtype)
+        scale = _sqrt(VARIANCE[name] * jnp.abs(h))
+        return scale.astype(leaf.dtype) * z
+
+
+class VirtualTree(Noise):
+    """One path, whatever the steps: for adaptive steps, where a rejected increment must not be lost, and for comparing
+    grids.
+
+    What a step draws is a function of (key, s, s + h) alone, and has exactly the law of a Brownian motion and its areas
+    as long as no two of the times asked for lie in one cell of length span / 2^levels. White noise is expanded in
+    piecewise polynomials on a dyadic tree over the solve (`core.wavelets`); those orthogonal to the step drop out, and
+    two a level are left: a step costs 2 levels draws, all at once. Steps shorter than a cell have the right law each,
+    but not jointly.
+
+    W and its areas belong to one path, which depends on the highest area asked for.
+
+    levels  of the tree, 1 to 29: 2^levels well above the largest number of steps. Good values: 12 to 24
+
+    Jelincic, Foster and Kidger, Single-seed generation of Brownian paths and integrals for adaptive and high order SDE
+    solvers, 2024, arXiv 2405.06464: the same law, by descending the tree.
+    """
+
+    levels: int = eqx.field(static=True, default=20)
+
+    def __check_init__(self):
+        if not 1 <= self.levels <= DEEPEST:
+            raise ValueError(f"levels must be 1 to {DEEPEST}, got {self.levels}; cells have length span / 2^levels.")
+
+    def bind(self, key: Any, shape: Any, span: Any, names: Sequence[str]) -> "BoundTree":
+        _check(shape, names)
+        if "A" in names:
+            raise ValueError(
+                "VirtualTree has no Levy area A, whose law after a rejected step is not known; take fixed steps and "
+                "Counter()."
+            )
+        return BoundTree(key, jax.lax.stop_gradient(jnp.asarray(span)), shape, tuple(names), self.levels)
+
+
+DEEPEST = 29  # nodes are numbered in 32 bits
+
+
+class BoundTree(BoundNoise):
+    key: Any
+    span: Any
+    shape: Any = eqx.field(static=True)
+    names: tuple[str, ...] = eqx.field(static=True)
+    levels: int = eqx.field(static=True)
+
+    def increment(self, index: Any, s: Any, h: Any) -> dict[str, Any]:
+        del index
+        return self._between(s, s + h, self.names)
+
+    def path(self, s: Any) -> Any:
+        """W(s), with W(0) = 0."""
+        s = jnp.asarray(s, jnp.result_type(s, float))
+        return self._between(jnp.zeros_like(s), s, ("dW",))["dW"]
+
+    def _between(self, s: Any, u: Any, names: Sequence[str]) -> dict[str, Any]:
+        k = 1 + max(NAMES.index(name) for name in self.names)
+        length, numbers, weights = tree_weights(self.levels, k, self.span, s, u)
+        scale = {name: _sqrt(length) * sqrt(VARIANCE[name]) * sign for name, sign in (("dW", 1), ("H", -1), ("K", 1))}
+        leaves, tree = jax.tree.flatten(self.shape)
+        sums = [_combined(jax.random.fold_in(self.key, j), numbers, weights, leaf) for j, leaf in enumerate(leaves)]
+        return {
+            name: tree.unflatten([scale[name].astype(total[0].dtype) * total[NAMES.index(name)] for total in sums])
+            for name in names
+        }
+
+
+def _combined(key: Any, numbers: Any, weights: Matrix, leaf: Any) -> list[Any]:
+    """Standardised Legendre coefficients of white noise on the step: sums over the tree's draws.
+
+    weights[j][i][n]  of draw i at node n in coefficient j
+    """
+    k = len(weights)
+    rows = jnp.stack([jnp.stack(row) for row in weights]).astype(leaf.dtype)  # (coefficient, wavelet, node)
+
+    def term(number: Any, w: Any) -> list[Any]:
+        z = jax.random.normal(jax.random.fold_in(key, number), (k, *leaf.shape), leaf.dtype)
+        return [sum(w[j, i] * z[i] for i in range(k)) for j in range(k)]
+
+    if leaf.size <= AT_ONCE:
+        return [jnp.sum(t, 0) for t in jax.vmap(term, in_axes=(0, 2))(numbers, rows)]
+
+    def add(total: list[Any], each: Any) -> tuple[list[Any], None]:
+        return [a + b for a, b in zip(total, term(*each), strict=True)], None
+
+    zero = [jnp.zeros(leaf.shape, leaf.dtype)] * k
+    return jax.lax.scan(add, zero, (numbers, jnp.moveaxis(rows, 2, 0)))[0]
+
+
+AT_ONCE = 1024  # larger leaves are summed node by node, in the memory of one
+
+
+def _sqrt(variance: Any) -> Any:
+    """Square root whose derivative at 0 is 0: an idle lane steps by h = 0."""
+    positive = variance > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)
+
+
+def _check(shape: Any, names: Sequence[str]) -> None:
+    for name in names:
+        if name not in NAMES:
+            raise ValueError(f"names must be among {', '.join(NAMES)}, got {name!r}.")
+    for leaf in jax.tree.leaves(shape):
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            raise ValueError(f"Brownian motion is real: shape must have floating dtypes, got {leaf.dtype}.")
+
+
+def _check_vector(shape: Any) -> None:
+    leaves = jax.tree.leaves(shape)
+    if len(leaves) != 1 or len(leaves[0].shape) != 1:
+        found = ", ".join(str(leaf.shape) for leaf in leaves)
+        raise ValueError(f"Levy areas are of one vector of Brownian motions, got shapes {found}; flatten them.")
