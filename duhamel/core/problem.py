@@ -1,35 +1,174 @@
-"""What an equation is: dx/dt = L(t) x + N(t, x, args)."""
+"""What an equation is: a deterministic right-hand side, perhaps in parts, and perhaps noise.
+
+    dx = (L(t) x + N(t, x, args)) dt + G(t, x, args) dW
+
+Every kind is a final class here with a function that writes it: `ODE`, `Semilinear`, `SDE`, `Split`, `Separable`,
+`DAE`, `Langevin`. Which methods fit which kind, the methods say themselves (`methods.base.Method.fields`).
+"""
 
 import inspect
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 
 from .linear import Linear, Zero
 
 
 class Problem(eqx.Module):
-    """A semilinear differential equation
+    """A differential equation: a pytree, so that arrays inside it (a network's weights, a viscosity) are
+    differentiated, vmapped and never baked into the compiled program.
 
-        dx/dt = L(t) x + N(t, x, args)
-
-    N  vector field `N(t, x, args)`; t is a real scalar, x any pytree of arrays, the value has x's structure,
-       shapes and dtypes. With L = Zero() it is the whole right-hand side.
-    L  the linear part that exponential methods treat exactly; any other method evaluates it (`field`).
-
-    Write `ODE(f)` or `Semilinear(L, N)`. A `Problem` is a pytree: arrays inside L and N (a network's weights,
-    a viscosity) are differentiated, vmapped and never baked into the compiled program.
+    t is a real scalar, x any pytree of arrays; a field returns x's structure, shapes and dtypes.
     """
+
+    @abstractmethod
+    def field(self, t: Any, x: Any, args: Any) -> Any:
+        """The whole deterministic right-hand side."""
+
+    def linear(self) -> Linear:
+        """The part that exponential methods treat exactly."""
+        return Zero()
+
+    @abstractmethod
+    def closed(self, t: Any, x: Any, args: Any) -> "Problem":
+        """The same problem whose functions hold every array they close over as a leaf, so that each can be
+        differentiated. t, x and args are arrays or their shapes; every function is traced once, for those."""
+
+
+class Deterministic(Problem):
+    """dx/dt = L(t) x + N(t, x, args). Written `ODE(f)` or `Semilinear(L, N)`."""
 
     N: Callable
     L: Linear = Zero()
 
     def field(self, t: Any, x: Any, args: Any) -> Any:
-        """L(t) x + N(t, x, args)."""
-        if isinstance(self.L, Zero):
-            return self.N(t, x, args)
-        return self.L.apply(t, x) + self.N(t, x, args)
+        return _with_linear(self.L, self.N, t, x, args)
+
+    def linear(self) -> Linear:
+        return self.L
+
+    def closed(self, t: Any, x: Any, args: Any) -> "Deterministic":
+        return Deterministic(close(self.N, t, x, args), self.L)
+
+
+class Stochastic(Problem):
+    """dx = (L(t) x + N(t, x, args)) dt + G(t, x, args) dW. Written `SDE(drift, diffusion, ...)`, which see."""
+
+    N: Callable
+    G: Callable
+    noise: str = eqx.field(static=True)
+    calculus: str = eqx.field(static=True)
+    L: Linear = Zero()
+
+    def field(self, t: Any, x: Any, args: Any) -> Any:
+        return _with_linear(self.L, self.N, t, x, args)
+
+    def linear(self) -> Linear:
+        return self.L
+
+    def closed(self, t: Any, x: Any, args: Any) -> "Stochastic":
+        N, G = close(self.N, t, x, args), close(self.G, t, x, args)
+        return Stochastic(N, G, self.noise, self.calculus, self.L)
+
+    def noise_shape(self, t: Any, x: Any, args: Any) -> Any:
+        """Shapes of w, a pytree of ShapeDtypeStruct: like x, one number, or one number a column."""
+        g = jax.eval_shape(self.G, t, x, args)
+        dtype = jnp.finfo(jnp.result_type(*jax.tree.leaves(x))).dtype
+        if self.noise == "scalar":
+            return jax.ShapeDtypeStruct((), dtype)
+        leaves = zip(jax.tree.leaves(g), jax.tree.leaves(x), strict=True)
+        extra = {a.shape[jnp.ndim(b) :] for a, b in leaves}
+        if extra == {()}:
+            return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf), dtype), x)
+        (columns,) = extra
+        return jax.ShapeDtypeStruct(columns, dtype)
+
+    def diffuse(self, t: Any, x: Any, args: Any, w: Any) -> Any:
+        """G(t, x, args) w: elementwise, or a matrix on its columns."""
+        g = self.G(t, x, args)
+        if self.noise == "scalar":
+            return jax.tree.map(lambda leaf: leaf * w, g)
+        if all(a.ndim == jnp.ndim(b) for a, b in zip(jax.tree.leaves(g), jax.tree.leaves(x), strict=True)):
+            return jax.tree.map(lambda leaf, wi: leaf * wi, g, w)
+        return jax.tree.map(lambda leaf: leaf @ w, g)
+
+
+class SplitProblem(Problem):
+    """dx/dt = f_E(t, x, args) + f_I(t, x, args): the second part is stiff, IMEX methods treat it implicitly."""
+
+    explicit: Callable
+    implicit: Callable
+
+    def field(self, t: Any, x: Any, args: Any) -> Any:
+        return jax.tree.map(jnp.add, self.explicit(t, x, args), self.implicit(t, x, args))
+
+    def closed(self, t: Any, x: Any, args: Any) -> "SplitProblem":
+        return SplitProblem(close(self.explicit, t, x, args), close(self.implicit, t, x, args))
+
+
+class SeparableProblem(Problem):
+    """dq/dt = v(t, p, args), dp/dt = F(t, q, args); x = (q, p). What symplectic splitting needs."""
+
+    velocity: Callable
+    force: Callable
+
+    def field(self, t: Any, x: Any, args: Any) -> Any:
+        q, p = x
+        return self.velocity(t, p, args), self.force(t, q, args)
+
+    def closed(self, t: Any, x: Any, args: Any) -> "SeparableProblem":
+        q, p = x
+        return SeparableProblem(close(self.velocity, t, p, args), close(self.force, t, q, args))
+
+
+class MassProblem(Problem):
+    """M dx/dt = f(t, x, args), M a constant (n, n) matrix; singular M: a differential-algebraic equation of index 1."""
+
+    f: Callable
+    mass: Any
+
+    def field(self, t: Any, x: Any, args: Any) -> Any:
+        """The right-hand side f; dx/dt = M^-1 f where M is regular."""
+        return self.f(t, x, args)
+
+    def closed(self, t: Any, x: Any, args: Any) -> "MassProblem":
+        return MassProblem(close(self.f, t, x, args), self.mass)
+
+
+class LangevinProblem(Problem):
+    """dq = v dt, dv = -gamma v dt - u grad(q) dt + sqrt(2 gamma u) dW; x = (q, v). Underdamped Langevin dynamics."""
+
+    gradient: Callable
+    gamma: Any
+    u: Any
+
+    def field(self, t: Any, x: Any, args: Any) -> Any:
+        q, v = x
+        kick = lambda g, v: -self.gamma * v - self.u * g  # noqa: E731
+        return v, jax.tree.map(kick, self.gradient(t, q, args), v)
+
+    def closed(self, t: Any, x: Any, args: Any) -> "LangevinProblem":
+        return LangevinProblem(close(self.gradient, t, x[0], args), self.gamma, self.u)
+
+    def noise_shape(self, t: Any, x: Any, args: Any) -> Any:
+        """One Brownian motion for each component of v."""
+        del t, args
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf), leaf.dtype), x[1])
+
+
+def close(f: Callable, *inputs: Any) -> Callable:
+    """f whose captured arrays are leaves, traced once for these inputs; what it returns are arrays."""
+    return eqx.filter_closure_convert(lambda *given: jax.tree.map(jnp.asarray, f(*given)), *inputs)
+
+
+def _with_linear(L: Linear, N: Callable, t: Any, x: Any, args: Any) -> Any:
+    if isinstance(L, Zero):
+        return N(t, x, args)
+    return jax.tree.map(jnp.add, L.apply(t, x), N(t, x, args))
 
 
 class WithoutArgs(eqx.Module):
@@ -42,19 +181,71 @@ class WithoutArgs(eqx.Module):
         return self.f(t, x)
 
 
-def ODE(f: Callable) -> Problem:
+def ODE(f: Callable) -> Deterministic:
     """dx/dt = f(t, x, args), or f(t, x)."""
-    return Problem(N=_three_arguments(f, "f"))
+    return Deterministic(N=with_args(f, "f"))
 
 
-def Semilinear(L: Any, N: Callable) -> Problem:
+def Semilinear(L: Any, N: Callable) -> Deterministic:
     """dx/dt = L(t) x + N(t, x, args), or N(t, x)."""
+    L = _linear(L)
+    return Deterministic(N=with_args(N, "N"), L=L)
+
+
+NOISE = ("additive", "scalar", "diagonal", "commutative", "general")
+CALCULI = ("ito", "stratonovich")
+
+
+def SDE(
+    drift: Callable, diffusion: Callable, *, noise: str = "diagonal", calculus: str = "ito", L: Linear | None = None
+) -> Stochastic:
+    """dx = (L x + f(t, x, args)) dt + g(t, x, args) dW, in Ito's or Stratonovich's sense.
+
+    noise  what is known of g, which decides what g returns and which methods reach which order
+           "diagonal"     g like x, each component with a Brownian motion of its own, g_i a function of x_i alone
+           "scalar"       g like x, one Brownian motion for all
+           "additive"     g does not depend on x: like x, or with one more axis, a column for each Brownian motion
+           "commutative"  one more axis, columns with commuting derivatives: (g_j . grad) g_k = (g_k . grad) g_j
+           "general"      one more axis, no structure: order 1 needs Levy areas
+    """
+    if noise not in NOISE:
+        raise ValueError(f"noise must be one of {', '.join(NOISE)}, got {noise!r}.")
+    if calculus not in CALCULI:
+        raise ValueError(f"calculus must be 'ito' or 'stratonovich', got {calculus!r}.")
+    drift, diffusion = with_args(drift, "drift"), with_args(diffusion, "diffusion")
+    return Stochastic(drift, diffusion, noise, calculus, Zero() if L is None else _linear(L))
+
+
+def Split(explicit: Callable, implicit: Callable) -> SplitProblem:
+    """dx/dt = explicit(t, x, args) + implicit(t, x, args), for IMEX methods."""
+    return SplitProblem(with_args(explicit, "explicit"), with_args(implicit, "implicit"))
+
+
+def Separable(velocity: Callable, force: Callable) -> SeparableProblem:
+    """dq/dt = velocity(t, p, args), dp/dt = force(t, q, args), x = (q, p), for symplectic methods."""
+    return SeparableProblem(with_args(velocity, "velocity"), with_args(force, "force"))
+
+
+def DAE(f: Callable, mass: Any) -> MassProblem:
+    """mass dx/dt = f(t, x, args) with a constant (n, n) matrix, which may be singular (index 1)."""
+    mass = jnp.asarray(mass, float)
+    if mass.ndim != 2 or mass.shape[0] != mass.shape[1]:
+        raise ValueError(f"mass must be one square matrix, got shape {mass.shape}.")
+    return MassProblem(with_args(f, "f"), mass)
+
+
+def Langevin(gradient: Callable, gamma: Any, u: Any = 1.0) -> LangevinProblem:
+    """Underdamped Langevin dynamics of the potential with this gradient(t, q, args), x = (q, v)."""
+    return LangevinProblem(with_args(gradient, "gradient"), gamma, u)
+
+
+def _linear(L: Any) -> Linear:
     if not isinstance(L, Linear):
         raise TypeError(
             f"L must be a duhamel Linear (Zero, Scalar, Diagonal, Dense), got {type(L).__name__}; "
             "wrap a matrix in Dense(matrix) and one number per component in Diagonal(values)."
         )
-    return Problem(N=_three_arguments(N, "N"), L=L)
+    return L
 
 
 def as_problem(problem: Any) -> Problem:
@@ -69,7 +260,7 @@ def as_problem(problem: Any) -> Problem:
     )
 
 
-def _three_arguments(f: Callable, name: str) -> Callable:
+def with_args(f: Callable, name: str) -> Callable:
     try:
         parameters = inspect.signature(f).parameters.values()
     except (TypeError, ValueError):  # builtins carry no signature

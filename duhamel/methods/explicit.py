@@ -6,16 +6,19 @@
 Symbols as in `tableaux.tableau.Tableau`.
 """
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import equinox as eqx
 
 from duhamel.core.linear import Linear
+from duhamel.core.problem import LangevinProblem, MassProblem, Problem, Stochastic
 from duhamel.rows.pattern import Pattern, Row
 from duhamel.rows.step import Scaled
 
-from .base import DenseRows, Method
+from .base import DenseRows, RowMethod, hermite
+from .fits import refuse
 from .tableaux.dopri import DOPRI5, DOPRI8
 from .tableaux.low import BOSH3, EULER, HEUN, MIDPOINT, RALSTON
 from .tableaux.low import RK4 as RK4_TABLEAU
@@ -24,17 +27,18 @@ from .tableaux.tsit5 import TSIT5
 from .tableaux.verner import VERNER6, VERNER7, VERNER8, VERNER9
 
 
-class ExplicitRK(Method):
+class ExplicitRK(RowMethod):
     """The explicit Runge-Kutta method of a tableau, for dx/dt = f(t, x).
 
-    With a linear part in the problem, f(t, x) = L(t) x + N(t, x).
+    With a linear part in the problem, f(t, x) = L(t) x + N(t, x); a split or separable one is summed.
     """
 
     tableau: Tableau = eqx.field(static=True)
 
-    @property
-    def exponential(self) -> bool:
-        return False
+    def fields(self, problem: Problem) -> tuple[Callable, ...]:
+        if isinstance(problem, Stochastic | MassProblem | LangevinProblem):
+            refuse("an explicit Runge-Kutta method", problem)
+        return (problem.field,)
 
     @property
     def order(self) -> int:
@@ -70,13 +74,8 @@ class ExplicitRK(Method):
 
     def interpolant(self, L: Linear, t: Any, h: Any, theta: Any) -> tuple[list[Any], tuple[str, ...]]:
         tableau = self.tableau
-        if tableau.dense is None:  # cubic Hermite through both ends
-            s = theta
-            cubic = s * s * (3.0 - 2.0 * s)
-            return (
-                [h * s * s * (s - 1.0), h * s * (1.0 - s) * (1.0 - s), cubic, 1.0 - cubic],
-                ("F1", _stage(tableau, 0), "x1", "x"),
-            )
+        if tableau.dense is None:
+            return hermite(h, theta, _stage(tableau, 0), "F1")
         weights, names = [], []
         basis = _chebyshev(len(tableau.dense[0]), theta)
         for i, polynomial in enumerate(tableau.dense):

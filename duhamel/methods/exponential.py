@@ -7,7 +7,7 @@ The linear part is exact, however stiff or oscillatory; steps are as long as N a
 Runge-Kutta method. For L(t) that varies, phi_k is the generalised one of `core.linear`, over [t, t + c h].
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache, reduce
 from operator import add
 from typing import Any
@@ -15,14 +15,16 @@ from typing import Any
 import equinox as eqx
 
 from duhamel.core.linear import Linear
+from duhamel.core.problem import Deterministic, Problem
 from duhamel.rows.pattern import Pattern, Row
 
-from .base import DenseRows, Method
+from .base import Bound, RowMethod
+from .fits import refuse
 from .tableaux import exponential as tableaux
 from .tableaux.exponential import Entry, ExponentialTableau
 
 
-class ExponentialRK(Method):
+class ExponentialRK(RowMethod):
     """The exponential Runge-Kutta method of a tableau, for dx/dt = L(t) x + N(t, x).
 
     Coefficients of a constant L and equal steps never change: on a fixed grid they are computed once.
@@ -30,8 +32,16 @@ class ExponentialRK(Method):
 
     tableau: ExponentialTableau = eqx.field(static=True)
 
+    def fields(self, problem: Problem) -> tuple[Callable, ...]:
+        if not isinstance(problem, Deterministic):
+            refuse("an exponential Runge-Kutta method", problem)
+        return (problem.N,)
+
+    def limiting(self, bound: Bound, t: Any, x: Any) -> Any:
+        return bound.call(0, t, x)  # the linear part, exact, limits nothing
+
     @property
-    def exponential(self) -> bool:
+    def tabulated(self) -> bool:
         return True
 
     @property
@@ -61,10 +71,6 @@ class ExponentialRK(Method):
 
     def tau(self, t: Any, h: Any) -> list[Any]:
         return [t + c * h for c in _layout(self.tableau)[2]]
-
-    def dense_rows(self, L: Linear, t: Any, h: Any) -> DenseRows | None:
-        del L, t, h
-        return None
 
     def interpolant(self, L: Linear, t: Any, h: Any, theta: Any) -> tuple[list[Any], tuple[str, ...]]:
         used = [(i, entry) for i, entry in enumerate(self.tableau.b) if entry]

@@ -1,9 +1,38 @@
-"""How a solve is differentiated: the names a user writes. `tape` holds the mechanism."""
+"""How a solve is differentiated: each adjoint wraps the forward loop from outside."""
+
+from abc import abstractmethod
+from typing import Any
 
 import equinox as eqx
+import jax
+from jaxtyping import PyTree
+
+from duhamel.core.problem import Problem
+from duhamel.methods.base import Method
+
+from .lanes import march_lanes, taped_lanes
+from .loop import State, Task, run
+from .tape import taped
 
 
-class Tape(eqx.Module):
+class Adjoint(eqx.Module):
+    """Runs the loop so that the final `State` can be differentiated with respect to (task, x)."""
+
+    def check(self, problem: Problem, method: Method, control: Any, save: Any, events: Any) -> None:
+        """Raise one sentence for what this adjoint cannot differentiate."""
+        del problem, method, control, save, events
+
+    @abstractmethod
+    def march(self, task: Task, x: PyTree, h: Any) -> State:
+        """One state from t0 to t0 + span; h is the first step to try."""
+
+    def march_lanes(self, task: Task, x: PyTree, h: Any, width: int) -> State:
+        """Many lanes, in chunks of `width`."""
+        del width
+        return self.march(task, x, h)
+
+
+class Tape(Adjoint):
     """Reverse mode over the accepted steps only; the default.
 
     The forward pass writes (t, h) of every accepted step and x of as many as `memory` bytes hold. The reverse pass
@@ -22,9 +51,21 @@ class Tape(eqx.Module):
         if self.memory < 1:
             raise ValueError(f"Tape(memory) is a number of bytes of at least 1, got {self.memory}.")
 
+    def march(self, task: Task, x: PyTree, h: Any) -> State:
+        return taped((task, x), jax.lax.stop_gradient(h), self.memory)
 
-class Forward(eqx.Module):
+    def march_lanes(self, task: Task, x: PyTree, h: Any, width: int) -> State:
+        return taped_lanes((task, x), jax.lax.stop_gradient(h), self.memory, width)
+
+
+class Forward(Adjoint):
     """Forward mode (`jax.jvp`, `jax.jacfwd`) straight through the loop; step sizes are frozen there too.
 
     For few parameters and many outputs. Reverse mode through it is refused by JAX: use `Tape()`.
     """
+
+    def march(self, task: Task, x: PyTree, h: Any) -> State:
+        return run(task, x, h)
+
+    def march_lanes(self, task: Task, x: PyTree, h: Any, width: int) -> State:
+        return march_lanes(task, x, h, width)

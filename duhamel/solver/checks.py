@@ -10,11 +10,12 @@ from jax.core import Tracer
 from jaxtyping import PyTree
 
 from duhamel.core.linear import Zero
-from duhamel.core.problem import Problem
-from duhamel.methods.base import Method
+from duhamel.core.problem import LangevinProblem, Problem, Stochastic
+from duhamel.methods.base import Method, RowMethod
+from duhamel.methods.fits import kind
 
+from .adjoint import Adjoint
 from .control import PID, Fixed
-from .stepper import Stepper
 
 
 def concrete(value: Any) -> bool:
@@ -134,12 +135,54 @@ def max_steps(value: Any) -> int:
     return int(value)
 
 
-def field(stepper: Stepper, problem: Problem, t: Any, x: PyTree, args: PyTree) -> None:
+def fits(problem: Problem, method: Any, control: Any, adjoint: Any, save: Any, events: Any) -> None:
+    """The method solves such problems, and the adjoint differentiates such solves."""
+    if not isinstance(method, Method):
+        raise TypeError(
+            f"method must be a duhamel method such as Tsit5(), got {method!r}"
+            + (" (a class: call it)." if isinstance(method, type) or callable(method) else ".")
+        )
+    if not isinstance(adjoint, Adjoint):
+        raise TypeError(f"adjoint must be Tape(), Forward() or another Adjoint, got {type(adjoint).__name__}.")
+    method.fields(problem)
+    adjoint.check(problem, method, control, save, events)
+    if events is not None and isinstance(method, RowMethod) and method.tabulated and isinstance(control, Fixed):
+        raise ValueError(
+            "an event cuts a step short, and the coefficients of this exponential method are tabulated for whole steps "
+            "of the fixed grid: use control=PID(...)."
+        )
+
+
+def noise(problem: Problem, method: Method, control: Any, key: Any, noise: Any, t0: Any, t1: Any, events: Any) -> Any:
+    """How the Brownian path is drawn, or None for equations without noise."""
+    if not isinstance(problem, Stochastic | LangevinProblem):
+        if key is not None or noise is not None:
+            raise ValueError(f"key and noise are for equations with noise, and this is {kind(problem)}.")
+        return None
+    from duhamel.core.brownian import Counter, VirtualTree
+
+    if key is None:
+        raise ValueError(f"{kind(problem)} needs a key for its Brownian path: solve(..., key=jax.random.key(0)).")
+    if not (hasattr(key, "dtype") and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
+        raise TypeError("key must be a typed key such as jax.random.key(0).")
+    if concrete((t0, t1)) and t1 < t0:
+        raise ValueError("an equation with noise is solved forwards in time: t1 must be greater than t0.")
+    if noise is None:
+        noise = Counter() if isinstance(control, Fixed) and events is None else VirtualTree()
+    if isinstance(noise, Counter) and (isinstance(control, PID) or events is not None):
+        raise ValueError(
+            "Counter() draws by the number of the step, which adaptive steps and events change: use VirtualTree()."
+        )
+    return noise
+
+
+def field(problem: Problem, t: Any, x: PyTree, args: PyTree) -> None:
     """The vector field returns what the state is: the same structure, shapes and dtypes. Arguments are one lane's."""
-    got = jax.eval_shape(stepper.rhs, t, x, args)
+    L = problem.linear()
+    if not isinstance(L, Zero):
+        _same(jax.eval_shape(L.apply, t, x), x, "L x")
+    got = jax.eval_shape(lambda t, x, args: jax.tree.map(jnp.asarray, problem.field(t, x, args)), t, x, args)
     _same(got, x, "the vector field")
-    if stepper.method.exponential and not isinstance(problem.L, Zero):
-        _same(jax.eval_shape(problem.L.apply, t, x), x, "L x")
 
 
 def _same(got: PyTree, x: PyTree, name: str) -> None:

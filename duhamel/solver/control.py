@@ -37,6 +37,8 @@ class PID(eqx.Module):
     rtol, atol  relative and absolute tolerance; 1e-3 draws a picture, 1e-6 is the default, 1e-9 wants float64
     p, i, d     gains. (0, 1, 0) is the classical controller, which rejects a fifth of the steps where stability limits
                 them; a little p ends that: 1.5 in 834 on Van der Pol with mu up to 200, at a tenth more steps elsewhere
+    stops       times at which the vector field is discontinuous (a switch, the knots of a piecewise linear path): a
+                step ends just before each and the next begins just behind it
     Every lane of an ensemble has its own E and its own step.
 
     Source: Soederlind, ACM TOMS 29 (2003) 1-26; Hairer, Norsett, Wanner, Solving ODEs I, II.4.
@@ -50,6 +52,7 @@ class PID(eqx.Module):
     safety: float = eqx.field(static=True, default=0.85)
     shrink: float = eqx.field(static=True, default=0.2)
     grow: float = eqx.field(static=True, default=10.0)
+    stops: Any = None
 
 
 def squared_norm(x: PyTree, scale: PyTree, lanes: int) -> Float[Array, "..."]:
@@ -75,7 +78,7 @@ def log_squared(square: Float[Array, "..."]) -> Float[Array, "..."]:
 
 def growth(
     control: PID,
-    k: int,
+    k: Any,
     log_square: Float[Array, "..."],
     before: tuple[Float[Array, "..."], ...],
     accepted: Bool[Array, "..."],
@@ -86,8 +89,8 @@ def growth(
     Right after a rejection the step does not grow; an error that is not finite shrinks it as far as one attempt may.
     """
     p, i, d = control.p, control.i, control.d
-    gains = (-(i + p + d) / k, (p + 2 * d) / k, -d / k)
-    exponent = sum(0.5 * gain * e for gain, e in zip(gains, (log_square, *before), strict=False) if gain)
+    gains = (-(i + p + d), p + 2 * d, -d)
+    exponent = sum(0.5 * gain / k * e for gain, e in zip(gains, (log_square, *before), strict=False) if gain)
     factor = jnp.clip(control.safety * jnp.exp(exponent), control.shrink, control.grow)
     most = jnp.where(accepted, jnp.where(rejected_before, 1.0, control.grow), control.safety)
     return jnp.where(jnp.isfinite(log_square), jnp.minimum(factor, most), control.shrink)

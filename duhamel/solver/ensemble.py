@@ -1,5 +1,6 @@
 """The second front door: many initial value problems at once, each with steps of its own."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -9,17 +10,16 @@ import numpy as np
 from jaxtyping import PyTree
 
 from duhamel.core.problem import Problem, as_problem
-from duhamel.methods.base import Method
-from duhamel.methods.explicit import Tsit5
+from duhamel.methods.base import Method, RowMethod, like, time_dtype
 
 from . import checks
-from .adjoint import Forward, Tape
+from .adjoint import Adjoint, Tape
 from .control import PID, Fixed
-from .lanes import march_lanes, taped_lanes
+from .event import Event, bind_events
 from .save import Save, bind_save
 from .solution import Solution
-from .solve import fixed_steps, prepare, solution_of, tabulate, with_arrays
-from .stepper import Stepper, bind, like, time_dtype
+from .solve import default_method, prepare, solution_of, step_limit, tabulate, with_arrays
+from .stepper import Stepper, bind
 
 CACHE = 2**15  # bytes of state and stages a chunk may take: the first-level cache of a core
 
@@ -34,8 +34,11 @@ def ensemble(
     in_axes: PyTree = None,
     method: Method | None = None,
     control: PID | Fixed | None = None,
-    adjoint: Tape | Forward | None = None,
+    adjoint: Adjoint | None = None,
     save: Save | None = None,
+    events: Event | Sequence[Event] | None = None,
+    key: Any = None,
+    noise: Any = None,
     dt0: Any = None,
     max_steps: int = 4096,
     chunk: int | None = None,
@@ -52,29 +55,51 @@ def ensemble(
     x0s       each leaf (lanes, ...)
     args      arguments of f
     in_axes   which of them have a leading lane axis: 0 or None for all, or a pytree of those, args' upper part
+    key       one key, from which lane i draws with fold_in(key, i), or one key a lane
     chunk     lanes run together; chosen from the size of the state unless told. Give more (256 and up) if f is
               dominated by matrix products, fewer if the state is large
     The other arguments are those of `solve`. The solution has the lanes first: x (lanes, ...) or (lanes, times, ...).
     """
     problem = as_problem(problem)
     x0s, lanes = _states(x0s)
-    method = Tsit5() if method is None else method
+    method = default_method(problem) if method is None else method
     control = PID() if control is None else control
     adjoint = Tape() if adjoint is None else adjoint
     save = Save() if save is None else save
     if save.dense:
         raise ValueError("an ensemble has no dense output; give save times, or vmap solve(..., save=Save(dense=True)).")
     dtype = time_dtype(x0s)
+    checks.fits(problem, method, control, adjoint, save, events)
     control = checks.control(control, method, dtype)
     args = checks.arguments(args, dtype)
     t0, t1, ts = checks.times(t1_or_ts, t0, dtype)
     checks.fixed_grid(control, t0, t1)
-    steps = fixed_steps(control) if isinstance(control, Fixed) else checks.max_steps(max_steps)
+    noise = checks.noise(problem, method, control, key, noise, t0, t1, events)
+    steps = step_limit(control, max_steps, events, save)
     axes = _axes(args, in_axes, lanes)
-    table = tabulate(method, problem.L, control, t0, t1)
+    table = tabulate(method, problem.linear(), control, t0, t1)
     width = None if chunk is None else checks.max_steps(chunk)
     dt0 = None if dt0 is None else jnp.asarray(dt0, dtype)
-    solution = _ensemble(problem, x0s, t0, t1, ts, args, axes, method, table, control, adjoint, save, dt0, steps, width)
+    with_noise = None if noise is None else (noise, _keys(key, lanes))
+    solution = _ensemble(
+        problem,
+        x0s,
+        t0,
+        t1,
+        ts,
+        args,
+        axes,
+        method,
+        table,
+        control,
+        adjoint,
+        save,
+        events,
+        with_noise,
+        dt0,
+        steps,
+        width,
+    )
     if throw:
         solution.raise_if_failed()
     return solution
@@ -92,8 +117,10 @@ def _ensemble(
     method: Method,
     table: list | None,
     control: PID | Fixed,
-    adjoint: Tape | Forward,
+    adjoint: Adjoint,
     save: Save,
+    events: Any,
+    noise: Any,
     dt0: Any,
     max_steps: int,
     width: int | None,
@@ -103,25 +130,38 @@ def _ensemble(
     one = jax.tree.map(lambda axis, leaf: first(leaf) if axis == 0 else leaf, axes, args, is_leaf=lambda a: a is None)
     x_one = jax.tree.map(first, x0s)
     stepper = bind(problem, method, t0, x_one, one, lanes=1, axes=axes)
-    checks.field(stepper, problem, t0, x_one, one)
-    save = bind_save(save, t0, x_one, one)
+    checks.field(stepper.problem, t0, x_one, one)
+    save, events = bind_save(save, t0, x_one, one), bind_events(events, t0, x_one, one)
     stepper = with_arrays(stepper, args, table)
+    if noise is not None:
+        chosen, keys = noise
+        bound = chosen.bind(keys[0], stepper.problem.noise_shape(t0, x_one, one), t1 - t0, method.noise)
+        bound = eqx.tree_at(lambda n: n.key, bound, keys)
+        stepper = eqx.tree_at(lambda s: s.noise, stepper, bound, is_leaf=lambda v: v is None)
     chunk = min(lanes, _width(stepper, x_one) if width is None else width)
     x = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), x0s)
     everywhere = jnp.broadcast_to(t1, (lanes,))
-    task, h = prepare(stepper, x, t0, everywhere, ts, control, save, dt0, max_steps)
+    task, h = prepare(stepper, x, t0, everywhere, ts, control, save, events, dt0, max_steps)
     if stepper.table is not None:
         table = jax.tree.map(lambda rows: rows[..., None] if _elementwise(rows) else rows, like(stepper.table, x))
         task = eqx.tree_at(lambda t: t.stepper.table, task, table)
-    if isinstance(adjoint, Forward):
-        state = march_lanes(task, x, h, chunk)
-    else:
-        state = taped_lanes((task, x), jax.lax.stop_gradient(h), adjoint.memory, chunk)
+    state = adjoint.march_lanes(task, x, h, chunk)
     solution = solution_of(task, state, ts, control, dt0)
     lanes_first = lambda tree: jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), tree)  # noqa: E731
     if ts is None or save.every_step:
         solution = eqx.tree_at(lambda s: s.t, solution, lanes_first(solution.t))
+    if solution.events is not None:
+        solution = eqx.tree_at(lambda s: s.events, solution, lanes_first(solution.events))
     return eqx.tree_at(lambda s: (s.x, s.x1), solution, (lanes_first(solution.x), lanes_first(solution.x1)))
+
+
+def _keys(key: Any, lanes: int) -> Any:
+    """One key a lane: a lane's path does not depend on how many others there are."""
+    if key.ndim == 0:
+        return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(lanes))
+    if key.shape != (lanes,):
+        raise ValueError(f"key must be one key or one for each of the {lanes} lanes, got shape {key.shape}.")
+    return key
 
 
 def _elementwise(rows: Any) -> bool:
@@ -160,10 +200,16 @@ def _axes(args: PyTree, in_axes: PyTree, lanes: int) -> PyTree:
     return axes
 
 
+def _components(x: PyTree) -> int:
+    return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(x))
+
+
 def _width(stepper: Stepper, x: PyTree) -> int:
     """Lanes whose state and stages fit the cache; at least 256 where weights make matrix products of them."""
     size = sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(x))
-    fits = CACHE // (size * (len(stepper.method.pattern.rows) + 2))
+    method = stepper.method
+    stages = len(method.pattern.rows) if isinstance(method, RowMethod) else 8 + _components(x)
+    fits = CACHE // (size * (stages + 2))
     width = int(2 ** np.clip(np.floor(np.log2(max(fits, 1))), 5, 8))
-    weights = jax.tree.leaves(eqx.filter(stepper.rhs, eqx.is_inexact_array))
+    weights = jax.tree.leaves(eqx.filter(stepper.problem, eqx.is_inexact_array))
     return max(width, 256) if any(w.ndim >= 2 for w in weights) else width

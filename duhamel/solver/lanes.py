@@ -22,7 +22,8 @@ TAIL = 64  # width of the chunks once few lanes are left
 
 
 class Bundle(NamedTuple):
-    """Everything that belongs to lanes. `ids` says where a lane came from; `args` are the per-lane arguments."""
+    """Everything that belongs to lanes. `ids` says where a lane came from; `args` are the per-lane arguments, and the
+    noise's keys."""
 
     state: State
     span: Array
@@ -31,11 +32,11 @@ class Bundle(NamedTuple):
 
 
 def lane_args(task: Task) -> tuple[PyTree, PyTree]:
-    """(arguments with a leading lane axis, shared arguments), each None where the other is not."""
-    axes = task.stepper.axes
+    """((arguments with a leading lane axis, keys of the noise), shared arguments), None where the other is not."""
+    axes, noise = task.stepper.axes, task.stepper.noise
     per = jax.tree.map(lambda axis, leaf: leaf if axis == 0 else None, axes, task.stepper.args, is_leaf=_none)
     shared = jax.tree.map(lambda axis, leaf: None if axis == 0 else leaf, axes, task.stepper.args, is_leaf=_none)
-    return per, shared
+    return (per, None if noise is None else noise.key), shared
 
 
 def _none(value: Any) -> bool:
@@ -45,8 +46,9 @@ def _none(value: Any) -> bool:
 def with_lanes(task: Task, span: Array, per: PyTree) -> Task:
     """The task of some of the lanes."""
     _, shared = lane_args(task)
-    args = eqx.combine(per, shared)
-    return eqx.tree_at(lambda t: (t.span, t.stepper.args), task, (span, args), is_leaf=_none)
+    args, key = per
+    task = eqx.tree_at(lambda t: (t.span, t.stepper.args), task, (span, eqx.combine(args, shared)), is_leaf=_none)
+    return task if key is None else eqx.tree_at(lambda t: t.stepper.noise.key, task, key)
 
 
 def lanes_of(tree: PyTree, pick: Any) -> PyTree:
@@ -227,7 +229,7 @@ def _backward_chunks(
     span_bar = _unchunk(span_bar, lanes, -1)
     per_bar = jax.tree.map(lambda leaf: _unchunk(leaf, lanes, 0), per_bar)
     _, shared_bar = lane_args(total)
-    args_bar = eqx.combine(per_bar, shared_bar)
+    args_bar = eqx.combine(per_bar[0], shared_bar)
     return eqx.tree_at(lambda t: (t.span, t.stepper.args), total, (span_bar, args_bar), is_leaf=_none), x_bar
 
 

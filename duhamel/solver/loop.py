@@ -10,16 +10,19 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from duhamel.core.status import Status
-from duhamel.rows.step import kept
+from duhamel.methods.base import Env, Method, Moment, RowMethod, Slots
 
+from . import event
 from .control import PID, error_scale, growth, log_squared, squared_norm
+from .event import NONE, RESTART, Event, Hits
 from .save import Save, fill_after, inside, rows_like, select, write
 from .stepper import Stepper
 
 RUNNING = -1
+COUNTS = ("nfe", "jacobians", "factorizations")
 
 
 class Task(eqx.Module):
@@ -28,6 +31,7 @@ class Task(eqx.Module):
     span  t1 - t0, signed; () or (lanes,)
     ts    save times minus t0, (n,), or None: the end only
     edges a fixed grid minus t0, (n + 1,), or None: adaptive
+    stops times minus t0, (m,), at which the field is discontinuous, or None
     """
 
     stepper: Stepper
@@ -35,9 +39,16 @@ class Task(eqx.Module):
     span: Float[Array, "..."]
     ts: Any
     edges: Any
+    stops: Any
     control: PID | None
     save: Save
+    events: tuple[Event, ...]
     max_steps: int = eqx.field(static=True)
+
+    @property
+    def marked(self) -> bool:
+        """Whether a step may end in something that the tape has to know of."""
+        return bool(self.events) or self.stops is not None
 
 
 class State(NamedTuple):
@@ -45,7 +56,7 @@ class State(NamedTuple):
 
     s         time since t0
     h         the step to try
-    slots     what the pattern keeps: "x", perhaps "F"
+    slots     what the method keeps: "x", perhaps "F" and more
     before    log of the squared error norms of earlier accepted steps, as many as the controller's gains need
     rejected  whether the last attempt was rejected
     status    RUNNING, or a Status
@@ -53,12 +64,15 @@ class State(NamedTuple):
     error     sum over accepted steps of the root mean square of the error estimate
     saved     rows written of `saves`
     saves     values at the save times; every step's value; every step's time
+    counts    evaluations, Jacobians, factorizations, as far as the method counts them itself
+    side      on which side of each event's zero the solution is, (events, ...); None without events
+    hits      what happened so far
     attempts  of any lane so far
     """
 
     s: Array
     h: Array
-    slots: dict[str, PyTree]
+    slots: Slots
     before: tuple[Array, ...]
     rejected: Array
     status: Array
@@ -67,25 +81,25 @@ class State(NamedTuple):
     error: Array
     saved: Array
     saves: tuple[PyTree, PyTree, Any]
+    counts: dict[str, Array]
+    side: Any
+    hits: Hits | None
     attempts: Array
 
 
 class Move(NamedTuple):
-    """What an attempt did: it moved each lane from s by h (0: rejected, or not running)."""
+    """What an attempt did: it moved each lane from s by h (0: rejected, or not running), and ended in `mark`."""
 
     s: Array
     h: Array
+    mark: Any
     any: Bool[Array, ""]
 
 
 def output(task: Task, t: Any, x: PyTree) -> PyTree:
     """What is saved of the state."""
-    fn, stepper = task.save.fn, task.stepper
-    if fn is None:
-        return x
-    if stepper.lanes == 0:
-        return fn(t, x, stepper.args)
-    return jax.vmap(fn, in_axes=(0, -1, stepper.axes), out_axes=-1)(t, x, stepper.args)
+    fn = task.save.fn
+    return x if fn is None else event.lanewise(task.stepper, fn, t, x)
 
 
 def start(task: Task, x: PyTree, h: Float[Array, "..."]) -> State:
@@ -103,10 +117,16 @@ def start(task: Task, x: PyTree, h: Float[Array, "..."]) -> State:
         every = write(rows_like(first, task.max_steps + 1), none, first, jnp.ones(shape, bool))
         times = write(rows_like(task.t0 + zero, task.max_steps + 1), none, task.t0 + zero, jnp.ones(shape, bool))
     memory = 0 if task.control is None else (2 if task.control.d else 1 if task.control.p else 0)
+    slots = stepper.start(task.t0 + zero, x)
+    side = hits = None
+    if task.events:
+        side = event.sides(stepper, task.events, task.t0 + zero, x)
+        rows = task.save.events
+        hits = Hits(none, rows_like(zero, rows), jnp.full((rows, *shape), NONE, jnp.int32), rows_like(x, rows))
     return State(
         s=zero,
         h=h,
-        slots=stepper.slots(task.t0 + zero, x),
+        slots=slots,
         before=tuple(jnp.zeros(shape, dtype) for _ in range(memory)),
         rejected=jnp.zeros(shape, bool),
         status=jnp.where(task.span == 0, Status.success, RUNNING).astype(jnp.int32),
@@ -115,28 +135,52 @@ def start(task: Task, x: PyTree, h: Float[Array, "..."]) -> State:
         error=zero,
         saved=saved,
         saves=(at_times, every, times),
+        counts=dict.fromkeys(counted(stepper, Moment(jnp.int32(0), zero, task.t0 + zero, h), slots), none),
+        side=side,
+        hits=hits,
         attempts=jnp.zeros((), jnp.int32),
     )
 
 
+def counted(stepper: Stepper, at: Moment, slots: Slots) -> tuple[str, ...]:
+    """Which of COUNTS the method's attempts count."""
+    if isinstance(stepper.method, RowMethod):
+        return ()
+    built = jax.eval_shape(stepper.attempt, at, slots)
+    return tuple(name for name in COUNTS if name in built)
+
+
 def advance(task: Task, state: State) -> tuple[State, Move]:
     """One attempt in every running lane."""
-    stepper = task.stepper
+    stepper, method = task.stepper, task.stepper.method
     running = state.status == RUNNING
-    h, last = _next_step(task, state)
-    t = task.t0 + state.s
-    env = stepper.attempt(state.attempts, t, h, state.slots)
-    slots = kept(stepper.method.pattern, env)
-    log_square, accept, h_next = _judge(task, state, env, slots, h)
+    step = _next_step(task, state)
+    at = Moment(state.attempts, state.s, task.t0 + state.s, step.h)
+    env = stepper.attempt(at, state.slots)
+    log_square, accept, h_next = _judge(task, state, env, step)
     move = running & accept
-    s = jnp.where(last, task.span, state.s + h)
-    accepted = state.accepted + move
+    mark = jnp.where(step.stopping, RESTART, NONE).astype(jnp.int32) if task.marked else None
+    tried_env = env
+    if task.events:
+        at, env, mark = _strike(task, state, at, env, move, mark)
+    slots, landing = settle(task, at, env, mark)
+    done = move & step.last
+    s = jnp.where(step.last, task.span, state.s + at.h)
+    if mark is not None:
+        s = jnp.where(mark >= 0, state.s + at.h, jnp.where(step.stopping, step.resume, s))
+        done = move & jnp.where(mark >= 0, event.terminates(task.events, mark) if task.events else False, step.last)
     tried = state.tried + running
-    status = _status(task, state, log_square, move & last, accept, h_next, tried)
+    status = _status(task, state, log_square, done, accept, env, h_next, tried)
+    if task.events:
+        status = jnp.where(done & (mark >= 0), Status.event, status).astype(jnp.int32)
+    again = state.slots
+    if type(method).retry is not Method.retry:
+        again = select(running, method.retry(tried_env, state.slots), state.slots)
+    accepted = state.accepted + move
     moved = State(
         s=jnp.where(move, s, state.s),
         h=jnp.where(running, h_next, state.h),
-        slots=select(move, slots, state.slots),
+        slots=select(move, slots, again),
         before=select(move, (log_square, *state.before)[: len(state.before)], state.before),
         rejected=jnp.where(running, ~accept, state.rejected),
         status=status,
@@ -145,35 +189,149 @@ def advance(task: Task, state: State) -> tuple[State, Move]:
         error=state.error + jnp.where(move, local_error(stepper, env), 0.0).astype(state.error.dtype),
         saved=state.saved,
         saves=state.saves,
+        counts={name: old + jnp.where(running, tried_env[name], 0) for name, old in state.counts.items()},
+        side=state.side,
+        hits=state.hits,
         attempts=state.attempts + 1,
     )
-    return _save(task, state, moved, env, h, move), Move(state.s, jnp.where(move, h, 0.0), jnp.any(move))
+    if task.events:
+        moved = _note(task, moved, at, landing, mark, move)
+    moved = _save(task, state, moved, at, env, move, landing)
+    if mark is not None:
+        mark = jnp.where(move, mark, NONE)
+    return moved, Move(state.s, jnp.where(move, at.h, 0.0), mark, jnp.any(move))
 
 
-def _next_step(task: Task, state: State) -> tuple[Array, Array]:
-    """The step to try, and whether it ends the solve. A step that would leave a sliver of time is stretched."""
+class _Step(NamedTuple):
+    """The step to try: its length, the longer one it may have been cut from, whether it ends the solve, whether it
+    ends before a discontinuity, and where the solution goes on behind that."""
+
+    h: Array
+    uncut: Array
+    last: Array
+    stopping: Array
+    resume: Array
+
+
+def _next_step(task: Task, state: State) -> _Step:
+    """A step that would leave a sliver of time is stretched."""
+    never = jnp.zeros(task.span.shape, bool)
     if task.edges is not None:
-        n = task.edges.shape[0] - 1
-        h = task.edges[jnp.minimum(state.attempts + 1, n)] - task.edges[jnp.minimum(state.attempts, n)]
-        return jnp.broadcast_to(h, task.span.shape), jnp.broadcast_to(state.attempts + 1 >= n, task.span.shape)
+        h, last = _grid_step(task, state)
+        return _Step(h, h, last, never, state.s)
     rest = task.span - state.s
     h = jax.lax.stop_gradient(state.h)
     last = jnp.abs(h) * 1.001 >= jnp.abs(rest)
-    return jnp.where(last, rest, h), last
+    step = _Step(jnp.where(last, rest, h), h, last, never, state.s)
+    return step if task.stops is None else _cut(task, state, step)
 
 
-def _judge(task: Task, state: State, env: dict, slots: dict, h: Array) -> tuple[Array, Array, Array]:
+def _grid_step(task: Task, state: State) -> tuple[Array, Array]:
+    n, sign = task.edges.shape[0] - 1, jnp.sign(task.span)
+    if task.events:  # a step cut short by one left the grid: go to the grid's next time
+        edges = task.edges.reshape(-1, *(1,) * state.s.ndim)
+        sliver = 1e-6 * jnp.abs(task.span) / n
+        following = jnp.sum((edges - state.s) * sign <= sliver, axis=0)
+        return task.edges[jnp.minimum(following, n)] - state.s, following >= n
+    h = task.edges[jnp.minimum(state.attempts + 1, n)] - task.edges[jnp.minimum(state.attempts, n)]
+    shape = task.span.shape
+    return jnp.broadcast_to(h, shape), jnp.broadcast_to(state.attempts + 1 >= n, shape)
+
+
+def _cut(task: Task, state: State, step: _Step) -> _Step:
+    """No step crosses a discontinuity: it ends just before one, and the next begins just behind it."""
+    sign = jnp.sign(task.span)
+    eps = 4 * jnp.finfo(task.span.dtype).eps
+    gap = lambda stop: eps * (jnp.abs(task.t0) + jnp.abs(stop))  # noqa: E731
+    ahead = task.stops.reshape(-1, *(1,) * state.s.ndim)
+    before = jnp.where((ahead - state.s) * sign > 2 * gap(ahead), ahead * sign, jnp.inf)
+    stop = sign * jnp.min(before, axis=0)  # the nearest one ahead
+    far = jnp.abs(task.span)
+    near = (stop * sign < far) & ((stop - state.s) * sign <= jnp.abs(step.h) * 1.001)
+    stop = jnp.where(near, stop, 0.0)
+    h = jnp.where(near, stop - sign * gap(stop) - state.s, step.h)
+    return _Step(h, step.uncut, step.last & ~near, near, stop + sign * gap(stop))
+
+
+def settle(task: Task, at: Moment, env: Env, mark: Any) -> tuple[Slots, event.Landing | None]:
+    """The slots with which the next step begins. Whatever breaks the solution's smoothness begins them anew."""
+    stepper = task.stepper
+    slots = stepper.method.keep(env)
+    if mark is None:
+        return slots, None
+    landing, x = None, slots["x"]
+    if task.events:
+        landing = event.land(stepper, task.events, at, x, mark)
+        x = landing.x
+    if list(slots) == ["x"]:
+        return {"x": x}, landing
+    broken = mark != NONE
+    fresh = jax.lax.cond(
+        jnp.any(broken),
+        lambda: select(broken, stepper.start(at.t + at.h + _behind(task, at, mark), x), slots | {"x": x}),
+        lambda: slots | {"x": x},
+    )
+    return fresh, landing
+
+
+def _behind(task: Task, at: Moment, mark: Any) -> Array:
+    """From the end of a step to the other side of the discontinuity it ended at."""
+    if task.stops is None:
+        return jnp.zeros_like(at.h)
+    stop = at.s + at.h
+    width = 8 * jnp.finfo(task.span.dtype).eps * (jnp.abs(task.t0) + jnp.abs(stop))
+    return jnp.where(mark == RESTART, jnp.sign(task.span) * width, 0.0)
+
+
+def _strike(task: Task, state: State, at: Moment, env: Env, move: Array, mark: Array) -> tuple[Moment, Env, Array]:
+    """If an event happened inside the step, take the step again, up to it."""
+    stepper = task.stepper
+    found = jax.lax.stop_gradient(event.search(stepper, task.events, at, env, state.side, move))
+    shorter = at._replace(h=at.h * found.theta)
+    hit = found.mark >= 0
+    again = lambda: stepper.attempt(shorter, state.slots)  # noqa: E731
+    env = jax.lax.cond(jnp.any(hit), again, lambda: env)
+    return shorter, env, jnp.where(hit, found.mark, mark)
+
+
+def _note(task: Task, state: State, at: Moment, landing: Any, mark: Array, move: Array) -> State:
+    """Write down an event, and on which side of the zeros the solution now is."""
+    hit, hits = move & (mark >= 0), state.hits
+    assert hits is not None
+    rows = hits.s.shape[0]
+    index = jnp.minimum(hits.count, rows)
+    noted = Hits(
+        hits.count + hit,
+        write(hits.s, index, at.s + at.h + landing.dt, hit),
+        write(hits.which, index, mark, hit),
+        write(hits.x, index, landing.before, hit),
+    )
+    side = event.new_sides(task.stepper, task.events, at, state.slots["x"], mark, state.side)
+    return state._replace(hits=noted, side=jnp.where(move, side, state.side))
+
+
+def _judge(task: Task, state: State, env: Env, step: _Step) -> tuple[Array, Array, Array]:
     """(log of the squared error norm, accepted, next step)."""
-    control = task.control
+    control, h = task.control, step.h
+    failed = env.get("failed")
     if control is None:
-        return jnp.zeros_like(h), jnp.ones(h.shape, bool), h
-    x, x1, error = jax.lax.stop_gradient((state.slots["x"], slots["x"], env["error"]))
+        accept = jnp.ones(h.shape, bool) if failed is None else ~failed
+        return jnp.zeros_like(h), accept, h
+    x, x1, error = jax.lax.stop_gradient((state.slots["x"], env["x1"], env["error"]))
     square = squared_norm(error, error_scale(control, x, x1), task.stepper.lanes).astype(h.dtype)
     accept = square <= 1.0  # False for NaN
-    k = _order(task.stepper) + 1
+    k = env["k"] if "k" in env else _order(task.stepper) + 1
     log_square = log_squared(square)
     factor = growth(control, k, log_square, state.before, accept, state.rejected)
-    return log_square, accept, jax.lax.stop_gradient(h) * factor
+    if "growth" in env:
+        factor = jnp.where(accept, env["growth"], factor)
+    if failed is not None:
+        accept = accept & ~failed
+        factor = jnp.where(failed, control.shrink, factor)
+    h_next = jax.lax.stop_gradient(h * factor)
+    if task.stops is not None:  # a step cut at a discontinuity says nothing against longer ones
+        h_next = jnp.where(accept & step.stopping & (jnp.abs(h_next) < jnp.abs(step.uncut)), step.uncut, h_next)
+    return log_square, accept, h_next
 
 
 def _order(stepper: Stepper) -> int:
@@ -182,19 +340,22 @@ def _order(stepper: Stepper) -> int:
 
 
 def _status(
-    task: Task, state: State, log_square: Array, done: Array, accept: Array, h_next: Array, attempts: Array
+    task: Task, state: State, log_square: Array, done: Array, accept: Array, env: Env, h_next: Array, attempts: Array
 ) -> Array:
     eps = jnp.finfo(task.span.dtype).eps
     floor = jnp.maximum(2 * eps * jnp.abs(state.s), eps**2 * jnp.abs(task.span))
     stuck = ~accept & (jnp.abs(h_next) < floor)
     reason = jnp.where(jnp.isfinite(log_square), Status.step_too_small, Status.nonfinite)
+    if "failed" in env:
+        stuck = stuck | env["failed"] if task.control is None else stuck
+        reason = jnp.where(env["failed"], Status.not_converged, reason)
     status = jnp.where(attempts >= task.max_steps, Status.max_steps_reached, RUNNING)
     status = jnp.where(stuck, reason, status)
     status = jnp.where(done, Status.success, status)
     return jnp.where(state.status == RUNNING, status, state.status).astype(jnp.int32)
 
 
-def local_error(stepper: Stepper, env: dict) -> Array:
+def local_error(stepper: Stepper, env: Env) -> Array:
     """Root mean square of the step's error estimate, 0 where the method has none. Its gradient at 0 is 0."""
     if stepper.method.error_order is None:
         return jnp.zeros(())
@@ -204,38 +365,46 @@ def local_error(stepper: Stepper, env: dict) -> Array:
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1.0)), 0.0)
 
 
-def _save(task: Task, old: State, new: State, env: dict, h: Array, move: Array) -> State:
+def _save(task: Task, old: State, new: State, at: Moment, env: Env, move: Array, landing: Any) -> State:
     at_times, every, times = new.saves
+    end = old.s + at.h if task.marked else new.s
     if every is not None:
-        t = task.t0 + new.s
+        t = task.t0 + (new.s if landing is None else jnp.where(landing.dt == 0, new.s, end + landing.dt))
         every = write(every, new.accepted, output(task, t, new.slots["x"]), move)
         times = write(times, new.accepted, t, move)
     saved = new.saved
     if task.ts is not None:
-        due = move & inside(task.ts, saved, new.s, jnp.sign(task.span))
+        upto = new.s if not task.marked else jnp.where(new.status == Status.event, end + _dt(landing), new.s)
+        due = move & inside(task.ts, saved, upto, jnp.sign(task.span))
         at_times, saved = jax.lax.cond(
             jnp.any(due),
-            lambda: _save_times(task, old, new, env, h, move),
+            lambda: _save_times(task, old, new, upto, at, env, move),
             lambda: (at_times, saved),
         )
     return new._replace(saves=(at_times, every, times), saved=saved)
 
 
-def _save_times(task: Task, old: State, new: State, env: dict, h: Array, move: Array) -> tuple[PyTree, Array]:
+def _dt(landing: Any) -> Any:
+    return 0.0 if landing is None else landing.dt
+
+
+def _save_times(
+    task: Task, old: State, new: State, upto: Array, at: Moment, env: Env, move: Array
+) -> tuple[PyTree, Array]:
     """Write every save time the step passed; a lane that passed none waits for the others."""
-    stepper, t = task.stepper, task.t0 + old.s
-    basis = stepper.densify(t, h, env)
+    stepper = task.stepper
+    basis = stepper.densify(at, env)
     sign = jnp.sign(task.span)
 
     def due(carry: tuple) -> Array:
-        return move & inside(task.ts, carry[1], new.s, sign)
+        return move & inside(task.ts, carry[1], upto, sign)
 
     def body(carry: tuple) -> tuple:
         buffer, saved = carry
         now = due(carry)
         time = task.ts[jnp.minimum(saved, task.ts.shape[0] - 1)]
-        theta = jnp.where(now, (time - old.s) / jnp.where(now, h, 1.0), 0.0)
-        value = output(task, task.t0 + time, stepper.interpolate(t, h, theta, basis))
+        theta = jnp.where(now, (time - old.s) / jnp.where(now, at.h, 1.0), 0.0)
+        value = output(task, task.t0 + time, stepper.interpolate(at, theta, basis))
         return write(buffer, saved, value, now), saved + now
 
     return jax.lax.while_loop(lambda carry: jnp.any(due(carry)), body, (new.saves[0], new.saved))
@@ -251,7 +420,8 @@ def finish(task: Task, state: State) -> State:
     for leaf in jax.tree.leaves(state.slots["x"]):
         axes = tuple(range(leaf.ndim - task.stepper.lanes))
         finite &= jnp.all(jnp.isfinite(leaf), axis=axes)
-    status = jnp.where((state.status == Status.success) & ~finite, Status.nonfinite, state.status)
+    ended = (state.status == Status.success) | (state.status == Status.event)
+    status = jnp.where(ended & ~finite, Status.nonfinite, state.status)
     at_times, every, times = state.saves
     if every is not None:
         every, times = fill_after(every, state.accepted + 1), fill_after(times, state.accepted + 1)
@@ -264,7 +434,7 @@ def run(task: Task, x: PyTree, h: Float[Array, "..."]) -> State:
     return finish(task, loop)
 
 
-def evaluations(task: Task, state: State, started: int) -> Int[Array, "..."]:
+def evaluations(task: Task, state: State, started: int) -> Array:
     """Vector field evaluations a lane has used: those before the first step, and those of every attempt."""
-    calls = task.stepper.method.pattern.calls
-    return started + calls * state.tried
+    tried = state.counts.get("nfe", task.stepper.method.calls * state.tried)
+    return started + tried

@@ -15,16 +15,20 @@ class Save(eqx.Module):
     steps  every accepted step: t and x get one row a step, the initial state first. Called outside `jit` the rows are
            exactly those taken; inside, there are max_steps + 1 of them and the last state fills the rest
     dense  the solution may be evaluated at any time, `sol(t)`; implies `steps`
+    events how many events are written down (times, numbers, states); more are counted only
     fn     save fn(t, x, args) instead of x, for instance one component, an energy, or a field in real space
     """
 
     steps: bool = eqx.field(static=True, default=False)
     dense: bool = eqx.field(static=True, default=False)
     fn: Callable | None = None
+    events: int = eqx.field(static=True, default=16)
 
     def __check_init__(self) -> None:
         if self.dense and self.fn is not None:
             raise ValueError("Save(dense=True) interpolates the state itself; apply fn to sol(t) instead.")
+        if not isinstance(self.events, int) or self.events < 1:
+            raise ValueError(f"Save(events) is how many events to write down, at least 1, got {self.events!r}.")
 
     @property
     def every_step(self) -> bool:
@@ -35,7 +39,7 @@ def bind_save(save: Save, t: Any, x: PyTree, args: PyTree) -> Save:
     """With every array that fn closes over made an explicit input, so that it can be differentiated."""
     if save.fn is None:
         return save
-    return Save(save.steps, save.dense, eqx.filter_closure_convert(save.fn, t, x, args))
+    return Save(save.steps, save.dense, eqx.filter_closure_convert(save.fn, t, x, args), save.events)
 
 
 def rows_like(value: PyTree, rows: int) -> PyTree:

@@ -10,6 +10,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Int, PyTree
 
 from duhamel.core.status import Status
+from duhamel.methods.base import Moment
 
 from .loop import Task
 
@@ -30,12 +31,33 @@ class Stats(eqx.Module):
 
     accepted, rejected  steps
     nfe                 evaluations of the vector field that the steps and the first step size needed (interpolation
-                        with methods whose dense output has extra stages adds to it)
+                        with methods whose dense output has extra stages adds to it, and so do events)
+    jacobians, factorizations   of implicit methods: Jacobians evaluated, matrices factored
     """
 
     accepted: Int[Array, "..."]
     rejected: Int[Array, "..."]
     nfe: Int[Array, "..."]
+    jacobians: Int[Array, "..."]
+    factorizations: Int[Array, "..."]
+
+
+class Events(eqx.Module):
+    """What happened on the way, written down for the first `Save(events=...)` events; the last row holds the last one.
+
+    count  how many there were; () or (lanes,)
+    t      their times, (rows,) or (lanes, rows); NaN where there was none
+    which  the number of each, in the order of `events`; -1 where there was none
+    x      the state just before each (before its reset)
+    last   the last one's time
+    All but count and which are differentiable.
+    """
+
+    count: Int[Array, "..."]
+    t: Any
+    which: Int[Array, "..."]
+    x: PyTree
+    last: Any
 
 
 class Solution(eqx.Module):
@@ -45,10 +67,11 @@ class Solution(eqx.Module):
     x       the state (or fn of it) at those times: one leading axis for times, unless only t1 was asked for;
             an ensemble's lanes come first
     t1, x1  where the solve ended
-    status  0 is success; `Status(n).message` says the rest. () or (lanes,)
+    status  0 is success, Status.event a terminating event; `Status(n).message` says the rest. () or (lanes,)
     stats   steps and evaluations
     error   sum over accepted steps of the root mean square of the local error estimate, differentiable; 0 for methods
             without an estimate
+    events  what happened, if events were asked for
     """
 
     t: Any
@@ -59,6 +82,7 @@ class Solution(eqx.Module):
     stats: Stats
     error: Any
     dense: "DenseOutput | None" = None
+    events: Events | None = None
 
     def __call__(self, t: Any) -> PyTree:
         """x(t) at one time between t0 and t1; needs `save=Save(dense=True)`."""
@@ -68,14 +92,14 @@ class Solution(eqx.Module):
 
     @property
     def ok(self) -> Any:
-        return self.status == Status.success
+        return (self.status == Status.success) | (self.status == Status.event)
 
     def raise_if_failed(self) -> None:
         """Raise SolveError if any lane failed. Nothing happens inside `jit`, where the status is not known yet."""
         if isinstance(self.status, Tracer):
             return
         status = np.atleast_1d(np.asarray(self.status))
-        failed = np.flatnonzero(status != Status.success)
+        failed = np.flatnonzero((status != Status.success) & (status != Status.event))
         if failed.size == 0:
             return
         first = Status(int(status[failed[0]]))
@@ -107,6 +131,7 @@ class DenseOutput(eqx.Module):
         j = jnp.clip(jnp.searchsorted(self.t * sign, t * sign, side="right") - 1, 0, jnp.maximum(self.accepted - 1, 0))
         begin, h = self.t[j], self.t[j + 1] - self.t[j]
         x = jax.tree.map(lambda rows: rows[j], self.x)
-        env = stepper.attempt(j, begin, h, stepper.slots(begin, x))
+        at = Moment(j, begin - self.task.t0, begin, h)
+        env = stepper.attempt(at, stepper.start(begin, x))
         theta = (t - begin) / jnp.where(h == 0, 1.0, h)
-        return stepper.interpolate(begin, h, theta, stepper.densify(begin, h, env))
+        return stepper.interpolate(at, theta, stepper.densify(at, env))

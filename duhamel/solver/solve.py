@@ -1,5 +1,6 @@
 """The first front door: one initial value problem."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -10,18 +11,20 @@ from jax.core import Tracer
 from jaxtyping import PyTree
 
 from duhamel.core.linear import Linear, Scalar
-from duhamel.core.problem import Problem, as_problem
-from duhamel.methods.base import Method
+from duhamel.core.problem import Deterministic, Problem, SeparableProblem, SplitProblem, as_problem
+from duhamel.core.status import Status
+from duhamel.methods.base import Method, RowMethod, like, time_dtype
 from duhamel.methods.explicit import Tsit5
+from duhamel.methods.fits import fitting, kind
 
 from . import checks
-from .adjoint import Forward, Tape
+from .adjoint import Adjoint, Tape
 from .control import PID, Fixed
-from .loop import State, Task, evaluations, output, run
-from .save import Save, bind_save
-from .solution import DenseOutput, Solution, Stats
-from .stepper import Stepper, bind, initial_step, like, time_dtype
-from .tape import taped
+from .event import Event, bind_events
+from .loop import State, Task, evaluations, output
+from .save import Save, bind_save, read
+from .solution import DenseOutput, Events, Solution, Stats
+from .stepper import Stepper, bind, initial_step
 
 
 def solve(
@@ -33,8 +36,11 @@ def solve(
     args: PyTree = None,
     method: Method | None = None,
     control: PID | Fixed | None = None,
-    adjoint: Tape | Forward | None = None,
+    adjoint: Adjoint | None = None,
     save: Save | None = None,
+    events: Event | Sequence[Event] | None = None,
+    key: Any = None,
+    noise: Any = None,
     dt0: Any = None,
     max_steps: int = 4096,
     throw: bool = True,
@@ -44,7 +50,8 @@ def solve(
         sol = solve(lambda t, x: -x, 1.0, 5.0)         # sol.x: x(5)
         sol = solve(f, x0, jnp.linspace(0, 10, 101))   # sol.x: (101, ...)
 
-    problem   a vector field f(t, x, args) or f(t, x), `ODE(f)`, or `Semilinear(L, N)` for dx/dt = L x + N(t, x, args)
+    problem   a vector field f(t, x, args) or f(t, x), `ODE(f)`, `Semilinear(L, N)` for dx/dt = L x + N(t, x, args),
+              `SDE(drift, diffusion)` or another of `core.problem`
     x0        array or pytree of arrays, float32, float64 or complex; all arithmetic is in its precision
     t1_or_ts  the end time, or save times; before t0: the solve runs backwards
     args      passed to f; differentiated, like x0, t0, the times and every array f closes over
@@ -52,6 +59,9 @@ def solve(
     control   PID(rtol=1e-6, atol=1e-9) unless told, or Fixed(steps)
     adjoint   Tape() for reverse mode (the default), Forward() for forward mode
     save      Save(steps=True), Save(dense=True), Save(fn=...)
+    events    Event(g), or several: the solve stops, or goes on from a new state, where g(t, x, args) crosses zero
+    key       a jax.random key, for equations with noise: the same key gives the same Brownian path
+    noise     how that path is drawn: Counter() on a fixed grid, VirtualTree() under PID unless told
     dt0       first step to try, chosen by the local error unless told
     max_steps attempts before a solve is given up with a Status
     throw     raise SolveError when a solve fails; inside `jit`, read sol.status instead
@@ -59,24 +69,36 @@ def solve(
     Works under jit, vmap, grad and jvp (with Forward()), forwards and backwards in time.
     """
     problem, x0 = as_problem(problem), checks.state(x0)
-    method = Tsit5() if method is None else method
+    method = default_method(problem) if method is None else method
     control = PID() if control is None else control
     adjoint = Tape() if adjoint is None else adjoint
     save = Save() if save is None else save
     dtype = time_dtype(x0)
+    checks.fits(problem, method, control, adjoint, save, events)
     control = checks.control(control, method, dtype)
     args = checks.arguments(args, dtype)
     t0, t1, ts = checks.times(t1_or_ts, t0, dtype)
     checks.fixed_grid(control, t0, t1)
-    steps = fixed_steps(control) if isinstance(control, Fixed) else checks.max_steps(max_steps)
-    table = tabulate(method, problem.L, control, t0, t1)
+    noise = checks.noise(problem, method, control, key, noise, t0, t1, events)
+    steps = step_limit(control, max_steps, events, save)
+    table = tabulate(method, problem.linear(), control, t0, t1)
     dt0 = None if dt0 is None else jnp.asarray(dt0, dtype)
-    solution = _solve(problem, x0, t0, t1, ts, args, method, table, control, adjoint, save, dt0, steps)
+    with_noise = None if noise is None else (noise, key)
+    solution = _solve(
+        problem, x0, t0, t1, ts, args, method, table, control, adjoint, save, events, with_noise, dt0, steps
+    )
     if not isinstance(solution.status, Tracer):
         solution = _trim(solution, save)
         if throw:
             solution.raise_if_failed()
     return solution
+
+
+def default_method(problem: Problem) -> Method:
+    if isinstance(problem, Deterministic | SplitProblem | SeparableProblem):
+        return Tsit5()
+    fit = fitting(problem)
+    raise ValueError(f"{kind(problem)} needs a method: give method={', '.join(fit[:4]) or '...'}.")
 
 
 @eqx.filter_jit
@@ -90,21 +112,38 @@ def _solve(
     method: Method,
     table: list | None,
     control: PID | Fixed,
-    adjoint: Tape | Forward,
+    adjoint: Adjoint,
     save: Save,
+    events: Any,
+    noise: Any,
     dt0: Any,
     max_steps: int,
 ) -> Solution:
     stepper = bind(problem, method, t0, x0, args)
-    checks.field(stepper, problem, t0, x0, args)
+    checks.field(stepper.problem, t0, x0, args)
     stepper = with_arrays(stepper, args, table)
-    task, h = prepare(stepper, x0, t0, t1, ts, control, bind_save(save, t0, x0, args), dt0, max_steps)
-    state = march(task, x0, h, adjoint)
+    save, events = bind_save(save, t0, x0, args), bind_events(events, t0, x0, args)
+    if noise is not None:
+        chosen, key = noise
+        shape = stepper.problem.noise_shape(t0, x0, args)
+        bound = chosen.bind(key, shape, t1 - t0, method.noise)
+        stepper = eqx.tree_at(lambda s: s.noise, stepper, bound, is_leaf=lambda v: v is None)
+    task, h = prepare(stepper, x0, t0, t1, ts, control, save, events, dt0, max_steps)
+    if task.stepper.table is not None:
+        task = eqx.tree_at(lambda t: t.stepper.table, task, like(task.stepper.table, x0))
+    state = adjoint.march(task, x0, h)
     return solution_of(task, state, ts, control, dt0)
 
 
 def with_arrays(stepper: Stepper, args: PyTree, table: list | None) -> Stepper:
     return eqx.tree_at(lambda s: (s.args, s.table), stepper, (args, table), is_leaf=lambda v: v is None)
+
+
+def step_limit(control: PID | Fixed, max_steps: Any, events: Any, save: Save) -> int:
+    """How many attempts a solve may make: a fixed grid's steps, and one more for every event that may cut one."""
+    if isinstance(control, PID):
+        return checks.max_steps(max_steps)
+    return fixed_steps(control) + (save.events if events is not None else 0)
 
 
 def fixed_steps(control: Fixed) -> int:
@@ -114,18 +153,28 @@ def fixed_steps(control: Fixed) -> int:
 
 
 def prepare(
-    stepper: Stepper, x0: PyTree, t0: Any, t1: Any, ts: Any, control: Any, save: Save, dt0: Any, max_steps: int
+    stepper: Stepper,
+    x0: PyTree,
+    t0: Any,
+    t1: Any,
+    ts: Any,
+    control: Any,
+    save: Save,
+    events: tuple[Event, ...],
+    dt0: Any,
+    max_steps: int,
 ) -> tuple[Task, Any]:
     """The task, and the first step to try. t0 and t1 are () or (lanes,)."""
     span = t1 - t0
     relative = None if ts is None else ts - t0
-    edges = None
     if isinstance(control, Fixed):
         # With lanes the grid is that of every lane, so the first lane's span stands for all.
         edges = jax.lax.stop_gradient(_edges(control, t0, span.reshape(-1)[0], span.dtype))
-        task = Task(stepper, t0, span, relative, edges, None, save, max_steps)
+        task = Task(stepper, t0, span, relative, edges, None, None, save, events, max_steps)
         return task, jnp.broadcast_to(edges[1], span.shape)
-    task = Task(stepper, t0, span, relative, None, control, save, max_steps)
+    stops = None if control.stops is None else jax.lax.stop_gradient(jnp.asarray(control.stops, span.dtype) - t0)
+    stepper = eqx.tree_at(lambda s: s.tol, stepper, (control.rtol, control.atol), is_leaf=lambda v: v is None)
+    task = Task(stepper, t0, span, relative, None, stops, control, save, events, max_steps)
     if dt0 is None:
         return task, initial_step(stepper, t0 + 0 * span, x0, control, span)
     return task, jax.lax.stop_gradient(jnp.sign(span) * jnp.minimum(jnp.abs(dt0), jnp.abs(span)))
@@ -142,7 +191,7 @@ def tabulate(method: Method, L: Linear, control: PID | Fixed, t0: Any, t1: Any) 
 
     One row a step; equal steps of an L that does not depend on time need one row. None: nothing to tabulate.
     """
-    if not (isinstance(control, Fixed) and method.exponential):
+    if not (isinstance(control, Fixed) and isinstance(method, RowMethod) and method.tabulated):
         return None
     grid, steps = control.grid, fixed_steps(control)
     if grid is None and checks.concrete((t0, t1)):
@@ -162,24 +211,18 @@ def _stack(leaves: tuple) -> Any:
     return np.stack(leaves) if checks.concrete(leaves) else jnp.stack(leaves)
 
 
-def march(task: Task, x0: PyTree, h: Any, adjoint: Tape | Forward) -> State:
-    table = task.stepper.table
-    if table is not None:
-        task = eqx.tree_at(lambda t: t.stepper.table, task, like(table, x0))
-    if isinstance(adjoint, Forward):
-        return run(task, x0, h)
-    if not isinstance(adjoint, Tape):
-        raise TypeError(f"adjoint must be Tape() or Forward(), got {type(adjoint).__name__}.")
-    return taped((task, x0), jax.lax.stop_gradient(h), adjoint.memory)
-
-
 def solution_of(task: Task, state: State, ts: Any, control: Any, dt0: Any) -> Solution:
     still = jax.lax.stop_gradient
     chosen = not isinstance(control, Fixed) and dt0 is None
-    started = (2 if chosen else 0) + (1 if task.stepper.method.fsal else 0)
+    started = (2 if chosen else 0) + task.stepper.method.started
     x1 = state.slots["x"]
     # A solve that arrived ends at t1 itself, so that fn(t, x, args) can be differentiated with respect to it.
-    t1 = task.t0 + jnp.where(still(state.s == task.span), task.span, still(state.s))
+    end = jnp.where(still(state.s == task.span), task.span, still(state.s))
+    happened = None
+    if state.hits is not None:
+        happened = _events(task, state)
+        end = jnp.where(state.status == Status.event, happened.last - task.t0, end)
+    t1 = task.t0 + end
     at_times, every, times = state.saves
     dense = None
     if task.save.every_step:
@@ -188,10 +231,21 @@ def solution_of(task: Task, state: State, ts: Any, control: Any, dt0: Any) -> So
         t, x = ts, at_times
     else:
         t, x = t1, output(task, t1, x1)
-    stats = Stats(state.accepted, state.tried - state.accepted, evaluations(task, state, started))
+    none = jnp.zeros_like(state.tried)
+    jacobians, factorizations = (state.counts.get(name, none) for name in ("jacobians", "factorizations"))
+    nfe = evaluations(task, state, started)
+    stats = Stats(state.accepted, state.tried - state.accepted, nfe, jacobians, factorizations)
     if task.save.dense:
         dense = DenseOutput(task, still(times), every, state.accepted)
-    return Solution(t, x, t1, x1, state.status, stats, state.error, dense)
+    return Solution(t, x, t1, x1, state.status, stats, state.error, dense, happened)
+
+
+def _events(task: Task, state: State) -> Events:
+    hits = state.hits
+    assert hits is not None
+    rows = hits.s.shape[0]
+    index = jnp.clip(hits.count - 1, 0, rows - 1)
+    return Events(hits.count, task.t0 + hits.s, hits.which, hits.x, task.t0 + read(hits.s, index))
 
 
 def _trim(solution: Solution, save: Save) -> Solution:

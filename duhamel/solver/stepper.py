@@ -1,6 +1,5 @@
-"""One step of a method on one problem, for one state or for many lanes at once."""
+"""A method bound to a problem: what it may ask while it attempts a step, for one state or for many lanes at once."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -10,102 +9,91 @@ from jaxtyping import Array, Float, PyTree
 
 from duhamel.core.linear import Linear
 from duhamel.core.problem import Problem
-from duhamel.methods.base import Method
-from duhamel.rows.step import Scaled, combine, step
+from duhamel.methods.base import Env, Method, Moment, RowMethod, Slots, like, tree_combine
 
 from .control import error_scale, squared_norm
 
 
 class Stepper(eqx.Module):
-    """A method bound to a problem and its arguments.
+    """Implements `methods.base.Bound`.
 
-    rhs    f(t, x, args) of one lane: N for exponential methods, else L x + N; a pytree that holds every array the
-           user's function closed over, so that each of them can be differentiated
-    L      the linear part, for the coefficients of exponential methods
+    problem  its functions hold every array they close over as a leaf (`Problem.closed`)
     args   the problem's arguments; with lanes, `axes` says which carry a leading lane axis (0), which are shared (None)
     table  coefficients of a fixed grid, tabulated beforehand: one row a step, or one row for all steps
+    noise  Brownian increments, or None; with lanes its key carries the lanes in front
+    tol    (rtol, atol), or None on a fixed grid
     lanes  0: t is (), x any pytree. 1: t is (lanes,), each leaf of x is (..., lanes)
     """
 
-    rhs: Any
-    L: Linear
+    problem: Problem
     args: PyTree
     table: list | None
+    noise: Any
+    tol: Any
     method: Method
     lanes: int = eqx.field(static=True)
     axes: Any = eqx.field(static=True)
 
-    def field(self, t: Any, x: PyTree) -> PyTree:
+    @property
+    def L(self) -> Linear:
+        return self.problem.linear()
+
+    def call(self, k: int, t: Any, x: PyTree, *more: PyTree) -> PyTree:
+        return self._lanewise(self.method.fields(self.problem)[k], t, x, *more)
+
+    def slope(self, t: Any, x: PyTree) -> PyTree:
+        return self._lanewise(self.problem.field, t, x)
+
+    def _lanewise(self, f: Any, t: Any, x: PyTree, *more: PyTree) -> PyTree:
         if self.lanes == 0:
-            return self.rhs(t, x, self.args)
-        return jax.vmap(self.rhs, in_axes=(0, -1, self.axes), out_axes=-1)(t, x, self.args)
+            return f(t, x, self.args, *more)
+        each = (0, -1, self.axes, *(-1 for _ in more))
+        return jax.vmap(f, in_axes=each, out_axes=-1)(t, x, self.args, *more)
 
-    def slots(self, t: Any, x: PyTree) -> dict[str, PyTree]:
+    def start(self, t: Any, x: PyTree) -> Slots:
         """What the first step begins with."""
-        return {"x": x, "F": self.field(t, x)} if self.method.fsal else {"x": x}
+        return self.method.start(self, t, x)
 
-    def attempt(self, index: Any, t: Any, h: Any, slots: dict[str, PyTree]) -> dict[str, PyTree]:
+    def attempt(self, at: Moment, slots: Slots) -> Env:
         """Everything the step from t to t + h builds, by name."""
+        return self.method.attempt(self, at, slots)
+
+    def draws(self, at: Moment) -> Env:
+        if self.noise is None:
+            return {}
+        if self.lanes == 0:
+            return self.noise.increment(at.index, at.s, at.h)
+        one = lambda noise, s, h: noise.increment(at.index, s, h)  # noqa: E731
+        return jax.vmap(one, in_axes=(_key_axis(self.noise), 0, 0), out_axes=-1)(self.noise, at.s, at.h)
+
+    def coefficients(self, at: Moment, slots: Slots) -> list[Any]:
         method = self.method
+        if not isinstance(method, RowMethod):
+            raise TypeError(f"{type(method).__name__} has no coefficients: it is not made of rows.")
         if self.table is None:
-            coef = [like(c, slots["x"]) for c in method.coef(self.L, t, h)]
-        else:
-            coef = jax.tree.map(lambda rows: rows[0 if rows.shape[0] == 1 else index], self.table)
-        return step(method.pattern, coef, method.tau(t, h), slots, [self.field], tree_combine)
+            return [like(c, slots["x"]) for c in method.coef(self.L, at.t, at.h)]
+        return jax.tree.map(lambda rows: rows[0 if rows.shape[0] == 1 else at.index], self.table)
 
-    def densify(self, t: Any, h: Any, env: dict[str, PyTree]) -> dict[str, PyTree]:
-        """What dense output combines: the names the interpolant reads, extra stages included."""
-        method = self.method
-        extra = method.dense_rows(self.L, t, h)
-        if extra is not None:
-            coef = [like(c, env["x"]) for c in extra.coef]
-            env = step(extra.pattern, coef, extra.tau, env, [self.field], tree_combine)
-        _, names = method.interpolant(self.L, t, h, jnp.ones_like(h))
-        return {name: env[name] for name in names}
+    def densify(self, at: Moment, env: Env) -> Env:
+        return self.method.densify(self, at, env)
 
-    def interpolate(self, t: Any, h: Any, theta: Any, basis: dict[str, PyTree]) -> PyTree:
+    def interpolate(self, at: Moment, theta: Any, basis: Env) -> PyTree:
         """x(t + theta h)."""
-        coef, names = self.method.interpolant(self.L, t, h, theta)
-        return tree_combine([like(c, basis[names[-1]]) for c in coef], [basis[name] for name in names])
+        return self.method.interpolate(self, at, theta, basis)
 
 
-def tree_combine(coef: Sequence[Any], values: Sequence[PyTree]) -> PyTree:
-    """`rows.step.combine` on every leaf, in the leaf's own dtype."""
-    return jax.tree.map(lambda *leaves: combine(coef, leaves).astype(leaves[-1].dtype), *values)
-
-
-def like(coefficient: Any, x: PyTree) -> Any:
-    """A coefficient in the precision of x: tables are float64 on the host and must not promote a float32 state."""
-    precision = time_dtype(x)
-
-    def cast(leaf: Any) -> Any:
-        if isinstance(leaf, int | float | Scaled):
-            return leaf
-        complex_kind = jnp.result_type(precision, jnp.complex64)
-        return jnp.asarray(leaf).astype(complex_kind if jnp.iscomplexobj(leaf) else precision)
-
-    return jax.tree.map(cast, coefficient)
-
-
-def time_dtype(x: PyTree) -> Any:
-    """The real dtype of x's widest leaf: times and steps carry it."""
-    return jnp.finfo(jnp.result_type(*jax.tree.leaves(x))).dtype
+def _key_axis(noise: Any) -> Any:
+    """The key carries the lanes; everything else of the noise is shared."""
+    none = jax.tree.map(lambda _: None, noise)
+    return eqx.tree_at(lambda n: n.key, none, 0, is_leaf=lambda v: v is None)
 
 
 def bind(
     problem: Problem, method: Method, t: Any, x: PyTree, args: PyTree, *, lanes: int = 0, axes: Any = None
 ) -> Stepper:
-    """A stepper for one lane's t, x and args (arrays, or their shapes); `args` in full is put in by the caller.
-
-    Converting the vector field's closure makes every captured array an explicit input, and traces it once.
-    """
-    user = problem.N if method.exponential else problem.field
-    rhs = eqx.filter_closure_convert(lambda t, x, args: _arrays(user(t, x, args)), t, x, args)
-    return Stepper(rhs, problem.L, args, None, method, lanes, axes)
-
-
-def _arrays(value: PyTree) -> PyTree:
-    return jax.tree.map(jnp.asarray, value)
+    """A stepper for one lane's t, x and args (arrays, or their shapes); `args` in full is put in by the caller."""
+    method.fields(problem)  # a method that does not fit says so before anything is traced
+    return Stepper(problem.closed(t, x, args), args, None, None, None, method, lanes, axes)
 
 
 def initial_step(
@@ -118,13 +106,13 @@ def initial_step(
     order = stepper.method.error_order or stepper.method.order
     scale = error_scale(control, x, x)
     norm = lambda v: jnp.sqrt(squared_norm(v, scale, stepper.lanes))  # noqa: E731
-    f0 = stepper.field(t, x)
+    f0 = stepper.method.limiting(stepper, t, x)
     d0, d1 = norm(x), norm(f0)
     small = (d0 < 1e-5) | (d1 < 1e-5)
     h0 = jnp.where(small, 1e-6, 0.01 * d0 / jnp.where(small, 1.0, d1))
     h0 = jnp.sign(span) * jnp.minimum(h0.astype(span.dtype), jnp.abs(span))
     x1 = tree_combine([h0, 1.0], [f0, x])
-    f1 = stepper.field(t + h0, x1)
+    f1 = stepper.method.limiting(stepper, t + h0, x1)
     d2 = norm(jax.tree.map(jnp.subtract, f1, f0)) / jnp.where(h0 == 0, 1.0, jnp.abs(h0))
     bend = jnp.maximum(d1, d2)
     flat = bend <= 1e-15

@@ -1,7 +1,8 @@
 """Reverse mode from outside the loop: a tape of accepted steps, walked backwards.
 
 Forward, every attempt in which a lane moved writes one row: s, h (0 for lanes that stood still, whose step is then the
-identity) and, for every K-th row, x. Backward, each row's step is run once more under `jax.vjp` with h frozen:
+identity), what the step ended in and, for every K-th row, x and whatever else the method carries. Backward, each row's
+step is run once more under `jax.vjp` with h frozen:
 
     lam_j      = (d x_{j+1} / d x_j)^T lam_{j+1} + what was saved in the step
     theta_bar += (d x_{j+1} / d theta)^T lam_{j+1}
@@ -17,25 +18,31 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from duhamel.rows.step import kept
+from duhamel.core.status import Status
+from duhamel.methods.base import Env, Moment, Slots
 
-from .loop import Move, State, Task, advance, finish, local_error, output, run, start, unfinished
+from .loop import Move, State, Task, advance, finish, local_error, output, run, settle, start, unfinished
 from .save import read
-from .stepper import Stepper
 
 
 class Rows(NamedTuple):
-    """The tape: s and h of each row, x of every K-th, and how many rows were written."""
+    """The tape: s, h and mark of each row, the carried slots of every K-th, and how many rows were written."""
 
     s: Array
     h: Array
-    x: PyTree
+    mark: Any
+    slots: Slots
     written: Array
 
 
-def segment_length(x: PyTree, rows: int, memory: int) -> int:
+def carried(task: Task, slots: Slots) -> Slots:
+    """The slots that (t, x) does not determine, and x."""
+    return {name: slots[name] for name in ("x", *task.stepper.method.carried)}
+
+
+def segment_length(slots: PyTree, rows: int, memory: int) -> int:
     """K: one state in K is kept. 1 if all `rows` fit, else the kept ones and one segment take half the memory each."""
-    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(x))
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(slots))
     fits = max(1, memory // max(size, 1))
     return 1 if fits >= rows else min(ceil(2 * rows / fits), ceil(sqrt(rows)))
 
@@ -65,21 +72,25 @@ def _backward(residuals: tuple, grad: State, perturbed: PyTree, diff: tuple, h: 
 
 def record(task: Task, x: PyTree, h: Array, memory: int) -> tuple[State, Rows]:
     """`run`, writing the tape."""
-    K = segment_length(x, task.max_steps, memory)
-    kept_states = jax.tree.map(lambda leaf: jnp.zeros((ceil(task.max_steps / K), *leaf.shape), leaf.dtype), x)
-    times = jnp.zeros((task.max_steps, *task.span.shape), task.span.dtype)
+    first = start(task, x, h)
+    slots = carried(task, first.slots)
+    K = segment_length(slots, task.max_steps, memory)
+    buffers = jax.tree.map(lambda leaf: jnp.zeros((ceil(task.max_steps / K), *leaf.shape), leaf.dtype), slots)
+    shape = (task.max_steps, *task.span.shape)
+    times = jnp.zeros(shape, task.span.dtype)
+    marks = jnp.zeros(shape, jnp.int32) if task.marked else None
 
     def body(carry: tuple[State, Rows]) -> tuple[State, Rows]:
         state, rows = carry
         new, move = advance(task, state)
-        return new, _append(rows, move, state.slots["x"], K)
+        return new, _append(rows, move, carried(task, state.slots), K)
 
-    empty = Rows(times, times, kept_states, jnp.zeros((), jnp.int32))
-    state, rows = jax.lax.while_loop(lambda carry: unfinished(carry[0]), body, (start(task, x, h), empty))
+    empty = Rows(times, times, marks, buffers, jnp.zeros((), jnp.int32))
+    state, rows = jax.lax.while_loop(lambda carry: unfinished(carry[0]), body, (first, empty))
     return finish(task, state), rows
 
 
-def _append(rows: Rows, move: Move, x: PyTree, K: int) -> Rows:
+def _append(rows: Rows, move: Move, slots: Slots, K: int) -> Rows:
     """A row that no lane moved in is overwritten by the next one, so it costs nothing later."""
     j = rows.written
     slot = j // K
@@ -90,25 +101,45 @@ def _append(rows: Rows, move: Move, x: PyTree, K: int) -> Rows:
         return buffer.at[slot].set(leaf if K == 1 else jnp.where(keep, leaf, old))
 
     return Rows(
-        rows.s.at[j].set(move.s), rows.h.at[j].set(move.h), jax.tree.map(put, rows.x, x), j + move.any.astype(jnp.int32)
+        rows.s.at[j].set(move.s),
+        rows.h.at[j].set(move.h),
+        None if rows.mark is None else rows.mark.at[j].set(move.mark),
+        jax.tree.map(put, rows.slots, slots),
+        j + move.any.astype(jnp.int32),
     )
+
+
+class Row(NamedTuple):
+    """One row of the tape: everything its step is made of but the weights."""
+
+    j: Array
+    s: Array
+    h: Array
+    mark: Any
+    slots: Slots
+
+
+def _row(rows: Rows, j: Array, slots: Slots) -> Row:
+    return Row(j, rows.s[j], rows.h[j], None if rows.mark is None else rows.mark[j], slots)
 
 
 class Cotangents(NamedTuple):
     """What the walk backwards carries.
 
-    x       of the state at the beginning of the rows still to come
+    slots   of the carried slots at the beginning of the rows still to come (their inexact leaves)
     theta   of everything else that may be differentiated (the task without its times)
     ts      of the save times
     saved   save times not yet passed on the way back
     steps   accepted steps not yet passed on the way back
+    hits    events not yet passed on the way back
     """
 
-    x: PyTree
+    slots: Slots
     theta: PyTree
     ts: Any
     saved: Array
     steps: Array
+    hits: Any
 
 
 def pull_back(
@@ -116,25 +147,42 @@ def pull_back(
 ) -> tuple[Task, PyTree]:
     """Cotangents of (task, x0), given those of the final state. `times`: whether t0, t1 or the save times want one."""
     theta, rest = eqx.partition(_untimed(task), eqx.is_inexact_array)
-    out = _Incoming(grad.slots["x"], grad.saves[0], grad.saves[1], grad.error)
-    s1 = end.s
+    out = _incoming(grad)
+    slots = carried(task, end.slots)
+    last = jax.tree.map(jnp.zeros_like, eqx.filter(slots, eqx.is_inexact_array))
     cot = Cotangents(
-        x=_dense(out.x, x0),
+        slots=last | {"x": _dense(out.x, x0)},
         theta=jax.tree.map(jnp.zeros_like, theta),
         ts=None if task.ts is None else jnp.zeros_like(task.ts),
         saved=end.saved,
         steps=end.accepted,
+        hits=None if end.hits is None else end.hits.count,
     )
-    if times and not _empty(out.every):
+    if times:
+        _refuse_times(task, out)
+    arrived = end.status != Status.event
+    s1, x1 = end.s, end.slots["x"]
+    late = jnp.where(arrived, _time_cotangent(task, s1, x1, cot.slots["x"]), 0.0) if times else jnp.zeros_like(s1)
+    K = segment_length(slots, task.max_steps, memory)
+    cot = _walk(task, theta, rest, rows, out, cot, K, end)
+    cot = _first_slots(task, theta, rest, x0, cot)
+    cot = _first_row(task, theta, rest, x0, out, cot)
+    early = _time_cotangent(task, jnp.zeros_like(s1), x0, cot.slots["x"]) if times else jnp.zeros_like(s1)
+    if times and out.hit_s is not None:  # event times are written relative to t0
+        early = early + jnp.sum(out.hit_s, axis=0)
+    return _assemble(task, cot, early, late), cot.slots["x"]
+
+
+def _refuse_times(task: Task, out: "_Incoming") -> None:
+    if not _empty(out.every):
         raise NotImplementedError(
             "Derivatives with respect to t0 and t1 are not defined for Save(steps=True), whose times the controller "
             "chooses; save at given times instead."
         )
-    late = _time_cotangent(task, s1, end.slots["x"], cot.x) if times else jnp.zeros_like(s1)
-    cot = _walk(task, theta, rest, rows, out, cot, segment_length(x0, task.max_steps, memory))
-    cot = _first_row(task, theta, rest, x0, out, cot)
-    early = _time_cotangent(task, jnp.zeros_like(s1), x0, cot.x) if times else jnp.zeros_like(s1)
-    return _assemble(task, cot, early, late), cot.x
+    if task.stepper.noise is not None:
+        raise NotImplementedError(
+            "The solution of a stochastic equation has no derivative with respect to t0, t1 or the save times."
+        )
 
 
 class _Incoming(NamedTuple):
@@ -144,6 +192,13 @@ class _Incoming(NamedTuple):
     at_times: PyTree
     every: PyTree
     error: Any
+    hit_s: Any
+    hit_x: PyTree
+
+
+def _incoming(grad: State) -> _Incoming:
+    hit_s, hit_x = (None, None) if grad.hits is None else (grad.hits.s, grad.hits.x)
+    return _Incoming(grad.slots["x"], grad.saves[0], grad.saves[1], grad.error, hit_s, hit_x)
 
 
 def times_perturbed(task: Task) -> bool:
@@ -152,13 +207,15 @@ def times_perturbed(task: Task) -> bool:
 
 def _untimed(task: Task) -> Task:
     """The task without the times, whose cotangents have closed forms, and without the tolerances, which have none."""
-    where = lambda t: (t.t0, t.span, t.ts, t.edges, t.control)  # noqa: E731
-    return eqx.tree_at(where, task, (None,) * 5, is_leaf=lambda v: v is None)
+    return eqx.tree_at(_times, task, (None,) * 8, is_leaf=lambda v: v is None)
+
+
+def _times(t: Task) -> tuple:
+    return t.t0, t.span, t.ts, t.edges, t.stops, t.control, t.stepper.tol, t.stepper.noise
 
 
 def _timed(task: Task, theta: PyTree, rest: PyTree) -> Task:
-    where = lambda t: (t.t0, t.span, t.ts, t.edges, t.control)  # noqa: E731
-    return eqx.tree_at(where, eqx.combine(theta, rest), where(task), is_leaf=lambda v: v is None)
+    return eqx.tree_at(_times, eqx.combine(theta, rest), _times(task), is_leaf=lambda v: v is None)
 
 
 def _dense(cotangent: PyTree, like: PyTree) -> PyTree:
@@ -172,77 +229,111 @@ def _empty(cotangent: PyTree) -> bool:
     return not jax.tree.leaves(cotangent)
 
 
-def _walk(task: Task, theta: PyTree, rest: PyTree, rows: Rows, out: _Incoming, cot: Cotangents, K: int) -> Cotangents:
+def _walk(
+    task: Task, theta: PyTree, rest: PyTree, rows: Rows, out: _Incoming, cot: Cotangents, K: int, end: State
+) -> Cotangents:
     if K == 1:
 
         def one(i: Array, cot: Cotangents) -> Cotangents:
             j = rows.written - 1 - i
-            x = jax.tree.map(lambda buffer: buffer[j], rows.x)
-            return _pull(task, theta, rest, out, j, rows.s[j], rows.h[j], x, cot)
+            slots = jax.tree.map(lambda buffer: buffer[j], rows.slots)
+            return _pull(task, theta, rest, out, _row(rows, j, slots), cot, end)
 
         return jax.lax.fori_loop(0, rows.written, one, cot)
 
     def segment(i: Array, cot: Cotangents) -> Cotangents:
         index = (rows.written - 1) // K - i
-        begin, end = index * K, jnp.minimum((index + 1) * K, rows.written)
-        x = jax.tree.map(lambda buffer: buffer[index], rows.x)
-        states = jax.tree.map(lambda leaf: jnp.zeros((K, *leaf.shape), leaf.dtype), x)
+        begin, stop = index * K, jnp.minimum((index + 1) * K, rows.written)
+        slots = jax.tree.map(lambda buffer: buffer[index], rows.slots)
+        history = jax.tree.map(lambda leaf: jnp.zeros((K, *leaf.shape), leaf.dtype), slots)
 
-        def again(j: Array, carry: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
-            x, states = carry
-            states = jax.tree.map(lambda buffer, leaf: buffer.at[j - begin].set(leaf), states, x)
-            return _step(task, j, rows.s[j], rows.h[j], x)[0], states
+        def again(j: Array, carry: tuple[Slots, Slots]) -> tuple[Slots, Slots]:
+            slots, history = carry
+            history = jax.tree.map(lambda buffer, leaf: buffer.at[j - begin].set(leaf), history, slots)
+            return _step(task, _row(rows, j, slots)).slots, history
 
-        _, states = jax.lax.fori_loop(begin, end, again, (x, states))
+        _, history = jax.lax.fori_loop(begin, stop, again, (slots, history))
 
         def one(i: Array, cot: Cotangents) -> Cotangents:
-            j = end - 1 - i
-            x = jax.tree.map(lambda buffer: buffer[j - begin], states)
-            return _pull(task, theta, rest, out, j, rows.s[j], rows.h[j], x, cot)
+            j = stop - 1 - i
+            slots = jax.tree.map(lambda buffer: buffer[j - begin], history)
+            return _pull(task, theta, rest, out, _row(rows, j, slots), cot, end)
 
-        return jax.lax.fori_loop(0, end - begin, one, cot)
+        return jax.lax.fori_loop(0, stop - begin, one, cot)
 
     return jax.lax.fori_loop(0, (rows.written + K - 1) // K, segment, cot)
 
 
-def _step(task: Task, j: Any, s: Array, h: Array, x: PyTree) -> tuple[PyTree, dict]:
-    """(x at the end of the row's step, everything the step built). A lane with h = 0 stays."""
+class _Stepped(NamedTuple):
+    """A row's step, taken again: the carried slots behind it, what it built, and the event it ended in."""
+
+    slots: Slots
+    at: Moment
+    env: Env
+    landing: Any
+
+
+def _step(task: Task, row: Row) -> _Stepped:
+    """A lane with h = 0 stays."""
     stepper = task.stepper
-    t = task.t0 + s
-    env = stepper.attempt(j, t, h, stepper.slots(t, x))
-    x1 = kept(stepper.method.pattern, env)["x"]
+    at = Moment(row.j, row.s, task.t0 + row.s, row.h)
+    slots = stepper.start(at.t, row.slots["x"]) | row.slots
+    env = stepper.attempt(at, slots)
+    after, landing = settle(task, at, env, row.mark)
+    after = carried(task, after)
     if stepper.lanes:
-        x1 = jax.tree.map(lambda new, old: jnp.where(h == 0, old, new), x1, x)
-    return x1, env
+        after = jax.tree.map(lambda new, old: jnp.where(row.h == 0, old, new), after, row.slots)
+    return _Stepped(after, at, env, landing)
 
 
-def _pull(
-    task: Task, theta: PyTree, rest: PyTree, out: _Incoming, j: Array, s: Array, h: Array, x: PyTree, cot: Cotangents
-) -> Cotangents:
+def _pull(task: Task, theta: PyTree, rest: PyTree, out: _Incoming, row: Row, cot: Cotangents, end: State) -> Cotangents:
     """Take the cotangents of one row's outputs back to its inputs."""
-    moved = h != 0
+    moved = row.h != 0
     timed, wants_error = out.at_times is not None and not _empty(out.at_times), not _empty(out.error)
+    smooth, fixed = eqx.partition(row.slots, eqx.is_inexact_array)
 
-    def forward(x: PyTree, theta: PyTree) -> tuple:
+    def forward(smooth: PyTree, theta: PyTree) -> tuple:
         full = _timed(task, theta, rest)
-        x1, env = _step(full, j, s, h, x)
-        every = output(full, task.t0 + s + h, x1) if not _empty(out.every) else None
-        basis = full.stepper.densify(task.t0 + s, h, env) if timed else None
-        error = jnp.where(moved, local_error(full.stepper, env), 0.0) if wants_error else None
-        return x1, every, basis, error
+        done = _step(full, row._replace(slots=eqx.combine(smooth, fixed)))
+        t1 = done.at.t + row.h
+        if done.landing is not None:
+            t1 = t1 + done.landing.dt
+        every = output(full, t1, done.slots["x"]) if not _empty(out.every) else None
+        basis = full.stepper.densify(done.at, done.env) if timed else None
+        error = jnp.where(moved, local_error(full.stepper, done.env), 0.0) if wants_error else None
+        hit = None if done.landing is None else (done.landing.dt, done.landing.before)
+        return eqx.filter(done.slots, eqx.is_inexact_array), every, basis, error, hit
 
-    (x1, every, basis, error), pull = jax.vjp(forward, x, theta)
-    del x1, error
-    every_bar = basis_bar = error_bar = None
-    theta_bar, ts_bar, saved = cot.theta, cot.ts, cot.saved
+    (_, every, basis, _, hit), pull = jax.vjp(forward, smooth, theta)
+    every_bar = basis_bar = error_bar = hit_bar = None
+    theta_bar, ts_bar, saved, hits = cot.theta, cot.ts, cot.saved, cot.hits
     if every is not None:
         every_bar = _where(moved, _dense(read(out.every, cot.steps), every))
     if timed:
-        basis_bar, theta_bar, ts_bar, saved = _pull_times(task, theta, rest, out, s, h, basis, cot)
+        basis_bar, theta_bar, ts_bar, saved = _pull_times(task, theta, rest, out, row, basis, cot)
     if wants_error:
         error_bar = jnp.where(moved, out.error, 0.0)
-    x_bar, step_bar = pull((cot.x, every_bar, basis_bar, error_bar))
-    return Cotangents(x_bar, _add(theta_bar, step_bar), ts_bar, saved, cot.steps - moved)
+    if hit is not None:
+        hit_bar, hits = _pull_hit(out, row, hit, hits, end)
+    slots_bar, step_bar = pull((cot.slots, every_bar, basis_bar, error_bar, hit_bar))
+    return Cotangents(slots_bar, _add(theta_bar, step_bar), ts_bar, saved, cot.steps - moved, hits)
+
+
+def _pull_hit(out: _Incoming, row: Row, hit: tuple, hits: Array, end: State) -> tuple[tuple, Array]:
+    """Cotangents of an event's time and of the state before it. A row of the record holds what was last written."""
+    happened = (row.mark >= 0) & (row.h != 0)
+    assert end.hits is not None
+    rows = end.hits.s.shape[0]
+    number = hits - happened
+    alive = happened & ((number < rows - 1) | (number == end.hits.count - 1))
+    index = jnp.minimum(number, rows - 1)
+    dt, before = hit
+    dt_bar = jnp.zeros_like(dt) if _empty(out.hit_s) else jnp.where(alive, read(out.hit_s, index), 0.0)
+    if _empty(out.hit_x):
+        before_bar = jax.tree.map(jnp.zeros_like, before)
+    else:
+        before_bar = _where(alive, _dense(read(out.hit_x, index), before))
+    return (dt_bar, before_bar), number
 
 
 def _where(where: Array, value: PyTree) -> PyTree:
@@ -254,9 +345,10 @@ def _add(a: PyTree, b: PyTree) -> PyTree:
 
 
 def _pull_times(
-    task: Task, theta: PyTree, rest: PyTree, out: _Incoming, s: Array, h: Array, basis: PyTree, cot: Cotangents
+    task: Task, theta: PyTree, rest: PyTree, out: _Incoming, row: Row, basis: PyTree, cot: Cotangents
 ) -> tuple[PyTree, PyTree, Any, Array]:
     """Cotangents that the values saved inside the row's step give to its stages, the weights and the save times."""
+    s, h = row.s, row.h
     moved, sign = h != 0, jnp.sign(task.span)
     times = task.ts
 
@@ -267,7 +359,7 @@ def _pull_times(
     def value(basis: PyTree, theta: PyTree, time: Array, now: Array) -> PyTree:
         full = _timed(task, theta, rest)
         part = jnp.where(now, (time - s) / jnp.where(now, h, 1.0), 0.0)
-        return output(full, task.t0 + time, full.stepper.interpolate(task.t0 + s, h, part, basis))
+        return output(full, task.t0 + time, full.stepper.interpolate(Moment(row.j, s, task.t0 + s, h), part, basis))
 
     def body(carry: tuple) -> tuple:
         basis_bar, theta_bar, ts_bar, saved = carry
@@ -282,6 +374,21 @@ def _pull_times(
     return jax.lax.while_loop(lambda carry: jnp.any(due(carry[3])), body, carry)
 
 
+def _first_slots(task: Task, theta: PyTree, rest: PyTree, x0: PyTree, cot: Cotangents) -> Cotangents:
+    """Whatever the method carries beside x began as a function of x0."""
+    if not task.stepper.method.carried:
+        return cot
+
+    def begin(x: PyTree, theta: PyTree) -> PyTree:
+        full = _timed(task, theta, rest)
+        slots = carried(full, full.stepper.start(full.t0 + jnp.zeros_like(full.span), x))
+        return eqx.filter(slots, eqx.is_inexact_array)
+
+    _, pull = jax.vjp(begin, x0, theta)
+    x_bar, theta_bar = pull(cot.slots)
+    return cot._replace(slots={"x": x_bar}, theta=_add(cot.theta, theta_bar))
+
+
 def _first_row(task: Task, theta: PyTree, rest: PyTree, x0: PyTree, out: _Incoming, cot: Cotangents) -> Cotangents:
     """What was saved before the first step: a save time equal to t0, and the first of every step's rows."""
     shape, dtype = task.span.shape, task.span.dtype
@@ -290,7 +397,7 @@ def _first_row(task: Task, theta: PyTree, rest: PyTree, x0: PyTree, out: _Incomi
     def first(x: PyTree, theta: PyTree, dt: Array) -> PyTree:
         full = _timed(task, theta, rest)
         shifted = (
-            x if task.ts is None else jax.tree.map(lambda a, f: a + dt * f, x, _slope(stepper, task.t0 + 0 * dt, x0))
+            x if task.ts is None else jax.tree.map(lambda a, f: a + dt * f, x, stepper.slope(task.t0 + 0 * dt, x0))
         )
         return output(full, task.t0 + dt, shifted)
 
@@ -299,25 +406,20 @@ def _first_row(task: Task, theta: PyTree, rest: PyTree, x0: PyTree, out: _Incomi
     value, pull = jax.vjp(first, x0, theta, jnp.zeros(shape, dtype))
     if not _empty(out.every):
         x_bar, theta_bar, _ = pull(_dense(read(out.every, index), value))
-        cot = cot._replace(x=_add(cot.x, x_bar), theta=_add(cot.theta, theta_bar))
+        cot = cot._replace(slots={"x": _add(cot.slots["x"], x_bar)}, theta=_add(cot.theta, theta_bar))
     if not _empty(out.at_times):
         now = jnp.broadcast_to(task.ts[0] == 0, shape)
         x_bar, theta_bar, dt_bar = pull(_where(now, _dense(read(out.at_times, index), value)))
         ts_bar = cot.ts.at[0].add(jnp.sum(dt_bar))
-        cot = cot._replace(x=_add(cot.x, x_bar), theta=_add(cot.theta, theta_bar), ts=ts_bar)
+        slots = {"x": _add(cot.slots["x"], x_bar)}
+        cot = cot._replace(slots=slots, theta=_add(cot.theta, theta_bar), ts=ts_bar)
     return cot
-
-
-def _slope(stepper: Stepper, t: Array, x: PyTree) -> PyTree:
-    """dx/dt, the linear part included."""
-    slope = stepper.field(t, x)
-    return jax.tree.map(jnp.add, slope, stepper.L.apply(t, x)) if stepper.method.exponential else slope
 
 
 def _time_cotangent(task: Task, s: Array, x: PyTree, x_bar: PyTree) -> Array:
     """<x_bar, dx/dt> in each lane: how the exact solution's end moves with time."""
     stepper, t = task.stepper, task.t0 + s
-    slope = _slope(stepper, t, x)
+    slope = stepper.slope(t, x)
     total = jnp.zeros(s.shape, s.dtype)
     for a, b in zip(jax.tree.leaves(x_bar), jax.tree.leaves(slope), strict=True):
         axes = tuple(range(a.ndim - stepper.lanes))
@@ -327,9 +429,9 @@ def _time_cotangent(task: Task, s: Array, x: PyTree, x_bar: PyTree) -> Array:
 
 def _assemble(task: Task, cot: Cotangents, early: Array, late: Array) -> Task:
     """Cotangents in the task's own structure. x(t0 + span): span moves the end; t0 moves both ends."""
-    where = lambda t: (t.t0, t.span, t.ts, t.edges, t.control)  # noqa: E731
     ts_bar = cot.ts
     t0_bar = late - early + (0.0 if ts_bar is None else jnp.sum(ts_bar))
     t0_bar = jnp.sum(t0_bar) if task.t0.ndim == 0 else t0_bar
-    untouched = jax.tree.map(jnp.zeros_like, eqx.filter((task.edges, task.control), eqx.is_inexact_array))
-    return eqx.tree_at(where, cot.theta, (t0_bar, late, ts_bar, *untouched), is_leaf=lambda v: v is None)
+    frozen = (task.edges, task.stops, task.control, task.stepper.tol, task.stepper.noise)
+    untouched = jax.tree.map(jnp.zeros_like, eqx.filter(frozen, eqx.is_inexact_array))
+    return eqx.tree_at(_times, cot.theta, (t0_bar, late, ts_bar, *untouched), is_leaf=lambda v: v is None)
