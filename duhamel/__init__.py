@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "core.brownian": ("Counter", "Noise", "VirtualTree"),
-    "core.problem": ("ODE", "Problem", "Semilinear"),
+    "core.problem": ("DAE", "Langevin", "ODE", "Problem", "SDE", "Semilinear", "Separable", "Split"),
     "core.linear": ("Dense", "Diagonal", "Linear", "Scalar", "Zero"),
     "core.status": ("Status",),
     "methods.base": ("Method",),
@@ -36,9 +36,10 @@ _HOME = {
     "rows.plan": ("Plan", "Segment"),
     "solver.adjoint": ("Forward", "Tape"),
     "solver.control": ("Fixed", "PID"),
+    "solver.event": ("Event",),
     "solver.ensemble": ("ensemble",),
     "solver.save": ("Save",),
-    "solver.solution": ("Solution", "SolveError", "Stats"),
+    "solver.solution": ("Events", "Solution", "SolveError", "Stats"),
     "solver.solve": ("solve",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

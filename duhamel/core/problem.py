@@ -33,6 +33,10 @@ class Problem(eqx.Module):
         """The part that exponential methods treat exactly."""
         return Zero()
 
+    def noise_shape(self, t: Any, x: Any, args: Any) -> Any:
+        """Shapes of the Brownian motion that drives the problem, as a pytree of ShapeDtypeStruct."""
+        raise ValueError(f"a {type(self).__name__} has no noise.")
+
     @abstractmethod
     def closed(self, t: Any, x: Any, args: Any) -> "Problem":
         """The same problem whose functions hold every array they close over as a leaf, so that each can be

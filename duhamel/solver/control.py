@@ -12,19 +12,23 @@ from jaxtyping import Array, Bool, Float, PyTree
 class Fixed(eqx.Module):
     """`steps` equal steps from t0 to t1, or the steps of an increasing (decreasing) grid of times.
 
+    stops  the field may be discontinuous at the times of the grid (the knots of a piecewise linear path): steps keep to
+           the inside of its intervals
     An exponential method computes its coefficients once for equal steps, in float64 on the host.
     """
 
     steps: int | None = eqx.field(static=True, default=None)
     grid: Any = None
+    stops: bool = eqx.field(static=True, default=False)
 
-    def __init__(self, steps: int | None = None, *, grid: Any = None):
+    def __init__(self, steps: int | None = None, *, grid: Any = None, stops: bool = False):
         if (steps is None) == (grid is None):
             raise ValueError("Fixed takes either a number of steps or grid=times, and got both or neither.")
         if steps is not None and (not isinstance(steps, int | np.integer) or steps < 1):
             raise ValueError(f"Fixed(steps) needs a whole number of at least 1, got {steps!r}.")
         self.steps = None if steps is None else int(steps)
         self.grid = grid
+        self.stops = stops
 
 
 class PID(eqx.Module):

@@ -59,7 +59,7 @@ class Event(eqx.Module):
 class Hits(NamedTuple):
     """What happened: how many events, and of the first ones times (since t0), numbers and states before the reset."""
 
-    count: Array
+    total: Array
     s: Array
     which: Array
     x: PyTree
@@ -73,7 +73,7 @@ def bind_events(events: Any, t: Any, x: PyTree, args: PyTree) -> tuple[Event, ..
     bound = []
     for event in listed:
         if not isinstance(event, Event):
-            raise TypeError(f"events must be an Event or a sequence of them, got {type(event).__name__}.")
+            raise TypeError(f"events must be an Event or a sequence of Events, got {type(event).__name__}.")
         g = with_args(event.g, "Event(g)")
         reset = None if event.reset is None else with_args(event.reset, "Event(reset)")
         _check(g, reset, t, x, args)
@@ -102,9 +102,7 @@ def _check(g: Callable, reset: Callable | None, t: Any, x: PyTree, args: PyTree)
     got = jax.eval_shape(reset, t, x, args)
     kinds = lambda tree: jax.tree.map(lambda leaf: (jnp.shape(leaf), jnp.result_type(leaf)), tree)  # noqa: E731
     if kinds(got) != kinds(x):
-        raise ValueError(
-            f"Event(reset) must return the state's structure, shapes and dtypes {kinds(x)}, got {kinds(got)}."
-        )
+        raise ValueError(f"Event(reset) must return what the state is, {kinds(x)}, and returned {kinds(got)}.")
 
 
 def lanewise(stepper: Stepper, f: Callable, t: Any, x: PyTree) -> PyTree:
@@ -119,7 +117,7 @@ def values(stepper: Stepper, events: tuple[Event, ...], t: Any, x: PyTree) -> Ar
     return jnp.stack([lanewise(stepper, event.g, t, x) for event in events])
 
 
-def rates(stepper: Stepper, event: Event, t: Any, x: PyTree, slope: PyTree) -> tuple[Array, Array]:
+def rates(stepper: Stepper, event: Event, t: Any, x: PyTree, slope: PyTree) -> tuple[Any, Any]:
     """(g, dg/dt along the solution)."""
     return jax.jvp(lambda t, x: lanewise(stepper, event.g, t, x), (t, x), (jnp.ones_like(t), slope))
 

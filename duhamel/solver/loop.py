@@ -31,7 +31,7 @@ class Task(eqx.Module):
     span  t1 - t0, signed; () or (lanes,)
     ts    save times minus t0, (n,), or None: the end only
     edges a fixed grid minus t0, (n + 1,), or None: adaptive
-    stops times minus t0, (m,), at which the field is discontinuous, or None
+    stops times minus t0, (m,), at which the field is discontinuous, or None; on a fixed grid, its own
     """
 
     stepper: Stepper
@@ -152,54 +152,52 @@ def counted(stepper: Stepper, at: Moment, slots: Slots) -> tuple[str, ...]:
 
 def advance(task: Task, state: State) -> tuple[State, Move]:
     """One attempt in every running lane."""
-    stepper, method = task.stepper, task.stepper.method
+    stepper = task.stepper
     running = state.status == RUNNING
     step = _next_step(task, state)
     at = Moment(state.attempts, state.s, task.t0 + state.s, step.h)
-    env = stepper.attempt(at, state.slots)
+    env = tried_env = stepper.attempt(at, state.slots)
     log_square, accept, h_next = _judge(task, state, env, step)
     move = running & accept
     mark = jnp.where(step.stopping, RESTART, NONE).astype(jnp.int32) if task.marked else None
-    tried_env = env
     if task.events:
         at, env, mark = _strike(task, state, at, env, move, mark)
     slots, landing = settle(task, at, env, mark)
-    done = move & step.last
-    s = jnp.where(step.last, task.span, state.s + at.h)
-    if mark is not None:
-        s = jnp.where(mark >= 0, state.s + at.h, jnp.where(step.stopping, step.resume, s))
-        done = move & jnp.where(mark >= 0, event.terminates(task.events, mark) if task.events else False, step.last)
+    s, done = _end(task, state, step, at, mark)
     tried = state.tried + running
-    status = _status(task, state, log_square, done, accept, env, h_next, tried)
-    if task.events:
-        status = jnp.where(done & (mark >= 0), Status.event, status).astype(jnp.int32)
     again = state.slots
-    if type(method).retry is not Method.retry:
-        again = select(running, method.retry(tried_env, state.slots), state.slots)
-    accepted = state.accepted + move
-    moved = State(
+    if type(stepper.method).retry is not Method.retry:
+        again = select(running, stepper.method.retry(tried_env, state.slots), state.slots)
+    moved = state._replace(
         s=jnp.where(move, s, state.s),
         h=jnp.where(running, h_next, state.h),
         slots=select(move, slots, again),
         before=select(move, (log_square, *state.before)[: len(state.before)], state.before),
         rejected=jnp.where(running, ~accept, state.rejected),
-        status=status,
-        accepted=accepted,
+        status=_status(task, state, log_square, move & done, accept, env, h_next, tried),
+        accepted=state.accepted + move,
         tried=tried,
         error=state.error + jnp.where(move, local_error(stepper, env), 0.0).astype(state.error.dtype),
-        saved=state.saved,
-        saves=state.saves,
         counts={name: old + jnp.where(running, tried_env[name], 0) for name, old in state.counts.items()},
-        side=state.side,
-        hits=state.hits,
         attempts=state.attempts + 1,
     )
     if task.events:
-        moved = _note(task, moved, at, landing, mark, move)
+        moved = _note(task, moved, at, landing, mark, move & done, move)
     moved = _save(task, state, moved, at, env, move, landing)
-    if mark is not None:
-        mark = jnp.where(move, mark, NONE)
+    mark = None if mark is None else jnp.where(move, mark, NONE)
     return moved, Move(state.s, jnp.where(move, at.h, 0.0), mark, jnp.any(move))
+
+
+def _end(task: Task, state: State, step: "_Step", at: Moment, mark: Any) -> tuple[Array, Array]:
+    """Where the solve is after this step, should it be accepted, and whether it ends there."""
+    s = jnp.where(step.last, task.span, state.s + at.h)
+    if mark is None:
+        return s, step.last
+    s = jnp.where(step.stopping, step.resume, s)
+    if not task.events:
+        return s, step.last
+    hit = mark >= 0
+    return jnp.where(hit, state.s + at.h, s), jnp.where(hit, event.terminates(task.events, mark), step.last)
 
 
 class _Step(NamedTuple):
@@ -218,7 +216,11 @@ def _next_step(task: Task, state: State) -> _Step:
     never = jnp.zeros(task.span.shape, bool)
     if task.edges is not None:
         h, last = _grid_step(task, state)
-        return _Step(h, h, last, never, state.s)
+        if task.stops is None:
+            return _Step(h, h, last, never, state.s)
+        end = state.s + h  # every time of the grid may be a discontinuity: keep to its inside
+        gap = jnp.sign(task.span) * _gap(task, end)
+        return _Step(h - gap, h, last, ~last, end + gap)
     rest = task.span - state.s
     h = jax.lax.stop_gradient(state.h)
     last = jnp.abs(h) * 1.001 >= jnp.abs(rest)
@@ -233,7 +235,8 @@ def _grid_step(task: Task, state: State) -> tuple[Array, Array]:
         sliver = 1e-6 * jnp.abs(task.span) / n
         following = jnp.sum((edges - state.s) * sign <= sliver, axis=0)
         return task.edges[jnp.minimum(following, n)] - state.s, following >= n
-    h = task.edges[jnp.minimum(state.attempts + 1, n)] - task.edges[jnp.minimum(state.attempts, n)]
+    begin = task.edges[jnp.minimum(state.attempts, n)] if task.stops is None else state.s
+    h = task.edges[jnp.minimum(state.attempts + 1, n)] - begin
     shape = task.span.shape
     return jnp.broadcast_to(h, shape), jnp.broadcast_to(state.attempts + 1 >= n, shape)
 
@@ -241,8 +244,7 @@ def _grid_step(task: Task, state: State) -> tuple[Array, Array]:
 def _cut(task: Task, state: State, step: _Step) -> _Step:
     """No step crosses a discontinuity: it ends just before one, and the next begins just behind it."""
     sign = jnp.sign(task.span)
-    eps = 4 * jnp.finfo(task.span.dtype).eps
-    gap = lambda stop: eps * (jnp.abs(task.t0) + jnp.abs(stop))  # noqa: E731
+    gap = lambda stop: _gap(task, stop)  # noqa: E731
     ahead = task.stops.reshape(-1, *(1,) * state.s.ndim)
     before = jnp.where((ahead - state.s) * sign > 2 * gap(ahead), ahead * sign, jnp.inf)
     stop = sign * jnp.min(before, axis=0)  # the nearest one ahead
@@ -251,6 +253,11 @@ def _cut(task: Task, state: State, step: _Step) -> _Step:
     stop = jnp.where(near, stop, 0.0)
     h = jnp.where(near, stop - sign * gap(stop) - state.s, step.h)
     return _Step(h, step.uncut, step.last & ~near, near, stop + sign * gap(stop))
+
+
+def _gap(task: Task, stop: Any) -> Any:
+    """How far from a discontinuity a step keeps: a few units in the last place of the time there."""
+    return 4 * jnp.finfo(task.span.dtype).eps * (jnp.abs(task.t0) + jnp.abs(stop))
 
 
 def settle(task: Task, at: Moment, env: Env, mark: Any) -> tuple[Slots, event.Landing | None]:
@@ -278,12 +285,11 @@ def _behind(task: Task, at: Moment, mark: Any) -> Array:
     """From the end of a step to the other side of the discontinuity it ended at."""
     if task.stops is None:
         return jnp.zeros_like(at.h)
-    stop = at.s + at.h
-    width = 8 * jnp.finfo(task.span.dtype).eps * (jnp.abs(task.t0) + jnp.abs(stop))
+    width = 2 * _gap(task, at.s + at.h)
     return jnp.where(mark == RESTART, jnp.sign(task.span) * width, 0.0)
 
 
-def _strike(task: Task, state: State, at: Moment, env: Env, move: Array, mark: Array) -> tuple[Moment, Env, Array]:
+def _strike(task: Task, state: State, at: Moment, env: Env, move: Array, mark: Any) -> tuple[Moment, Env, Array]:
     """If an event happened inside the step, take the step again, up to it."""
     stepper = task.stepper
     found = jax.lax.stop_gradient(event.search(stepper, task.events, at, env, state.side, move))
@@ -294,20 +300,21 @@ def _strike(task: Task, state: State, at: Moment, env: Env, move: Array, mark: A
     return shorter, env, jnp.where(hit, found.mark, mark)
 
 
-def _note(task: Task, state: State, at: Moment, landing: Any, mark: Array, move: Array) -> State:
+def _note(task: Task, state: State, at: Moment, landing: Any, mark: Any, done: Array, move: Array) -> State:
     """Write down an event, and on which side of the zeros the solution now is."""
     hit, hits = move & (mark >= 0), state.hits
     assert hits is not None
     rows = hits.s.shape[0]
-    index = jnp.minimum(hits.count, rows)
+    index = jnp.minimum(hits.total, rows - 1)  # the last row holds the last event
     noted = Hits(
-        hits.count + hit,
+        hits.total + hit,
         write(hits.s, index, at.s + at.h + landing.dt, hit),
         write(hits.which, index, mark, hit),
         write(hits.x, index, landing.before, hit),
     )
     side = event.new_sides(task.stepper, task.events, at, state.slots["x"], mark, state.side)
-    return state._replace(hits=noted, side=jnp.where(move, side, state.side))
+    status = jnp.where(done & hit, Status.event, state.status).astype(jnp.int32)
+    return state._replace(hits=noted, side=jnp.where(move, side, state.side), status=status)
 
 
 def _judge(task: Task, state: State, env: Env, step: _Step) -> tuple[Array, Array, Array]:

@@ -170,7 +170,8 @@ def prepare(
     if isinstance(control, Fixed):
         # With lanes the grid is that of every lane, so the first lane's span stands for all.
         edges = jax.lax.stop_gradient(_edges(control, t0, span.reshape(-1)[0], span.dtype))
-        task = Task(stepper, t0, span, relative, edges, None, None, save, events, max_steps)
+        stops = edges if control.stops else None
+        task = Task(stepper, t0, span, relative, edges, stops, None, save, events, max_steps)
         return task, jnp.broadcast_to(edges[1], span.shape)
     stops = None if control.stops is None else jax.lax.stop_gradient(jnp.asarray(control.stops, span.dtype) - t0)
     stepper = eqx.tree_at(lambda s: s.tol, stepper, (control.rtol, control.atol), is_leaf=lambda v: v is None)
@@ -244,8 +245,8 @@ def _events(task: Task, state: State) -> Events:
     hits = state.hits
     assert hits is not None
     rows = hits.s.shape[0]
-    index = jnp.clip(hits.count - 1, 0, rows - 1)
-    return Events(hits.count, task.t0 + hits.s, hits.which, hits.x, task.t0 + read(hits.s, index))
+    index = jnp.clip(hits.total - 1, 0, rows - 1)
+    return Events(hits.total, task.t0 + hits.s, hits.which, hits.x, task.t0 + read(hits.s, index))
 
 
 def _trim(solution: Solution, save: Save) -> Solution:

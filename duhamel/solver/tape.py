@@ -156,7 +156,7 @@ def pull_back(
         ts=None if task.ts is None else jnp.zeros_like(task.ts),
         saved=end.saved,
         steps=end.accepted,
-        hits=None if end.hits is None else end.hits.count,
+        hits=None if end.hits is None else end.hits.total,
     )
     if times:
         _refuse_times(task, out)
@@ -325,7 +325,7 @@ def _pull_hit(out: _Incoming, row: Row, hit: tuple, hits: Array, end: State) -> 
     assert end.hits is not None
     rows = end.hits.s.shape[0]
     number = hits - happened
-    alive = happened & ((number < rows - 1) | (number == end.hits.count - 1))
+    alive = happened & ((number < rows - 1) | (number == end.hits.total - 1))
     index = jnp.minimum(number, rows - 1)
     dt, before = hit
     dt_bar = jnp.zeros_like(dt) if _empty(out.hit_s) else jnp.where(alive, read(out.hit_s, index), 0.0)
