@@ -8,6 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from duhamel.core.problem import as_problem
+from duhamel.methods.base import Moment, time_dtype
+from duhamel.solver import checks
+from duhamel.solver.stepper import bind
+
 
 def measured_order(
     error: Callable[[int], float], steps: Sequence[int], *, floor: float = 1e-12, ceiling: float = 0.1, points: int = 4
@@ -34,6 +39,28 @@ def measured_order(
         )
     n, e = np.array(used[-points:]).T
     return float(-np.polyfit(np.log(n), np.log(e), 1)[0])
+
+
+def marcher(problem: Any, method: Any, x0: PyTree, t1: float, *, t0: float = 0.0, args: PyTree = None) -> Callable:
+    """n -> x(t1) after n equal steps of the method, compiled once for all n. To measure an order with.
+
+    problem  a Problem or a vector field, without noise
+    """
+    problem = as_problem(problem)
+    x0, args, t0 = jax.tree.map(jnp.asarray, x0), checks.arguments(args, time_dtype(x0)), jnp.asarray(t0, float)
+    stepper = bind(problem, method, t0, x0, args)
+
+    @jax.jit
+    def run(n: Any) -> PyTree:
+        h = (t1 - t0) / n
+
+        def body(i: Any, slots: dict) -> dict:
+            at = Moment(i, i * h, t0 + i * h, h)
+            return method.keep(stepper.attempt(at, slots))
+
+        return jax.lax.fori_loop(0, n, body, stepper.start(t0, x0))["x"]
+
+    return lambda n: run(jnp.asarray(n))
 
 
 def gradient_error(f: Callable, *args: PyTree, step: float = 1e-5, directions: int = 3, seed: int = 0) -> float:

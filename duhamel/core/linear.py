@@ -37,6 +37,11 @@ class Linear(eqx.Module):
     def phis(self, kmax: int, t: Any, h: Any) -> list[Any]:
         """[flow, phi_1, ..., phi_kmax] over [t, t + h], in one go."""
 
+    def resolvents(self, a: float, t: Any, h: Any) -> tuple[Any, Any]:
+        """(R, h L(t) R) with R = (1 - a h L(t))^-1: what an implicit stage multiplies with."""
+        del a, t, h
+        raise ValueError(f"implicit stages need (1 - a h L)^-1, which {type(self).__name__} does not offer.")
+
     def flow(self, t: Any, h: Any) -> Any:
         """Phi(t + h, t)."""
         return self.phis(0, t, h)[0]
@@ -90,6 +95,10 @@ class Zero(Linear):
         del t, h
         return [1 / factorial(k) for k in range(kmax + 1)]
 
+    def resolvents(self, a: float, t: Any, h: Any) -> tuple[float, float]:
+        del a, t, h
+        return 1.0, 0.0
+
 
 class Scalar(Linear):
     """L(t) = a(t), one number for all of x (any pytree).
@@ -129,6 +138,9 @@ class Scalar(Linear):
             *(sum(wi * d for wi, d in zip(wk, decay, strict=True)) for wk in weights),
         ]
 
+    def resolvents(self, a: float, t: Any, h: Any) -> tuple[Any, Any]:
+        return _resolvents(a, self.value(t) if callable(self.value) else self.value, h)
+
     @staticmethod
     def _exp(exponent: Any) -> Any:
         return np.exp(np.asarray(exponent)) if _concrete(exponent) else jnp.exp(exponent)
@@ -149,6 +161,9 @@ class Diagonal(Linear):
         if _concrete(self.values, t, h):
             return _phis(kmax, _with_lanes(np.asarray(self.values), t, h), h)
         return _phis(kmax, _with_lanes(self.values, t, h), h)
+
+    def resolvents(self, a: float, t: Any, h: Any) -> tuple[Any, Any]:
+        return _resolvents(a, _with_lanes(self.values, t, h), h)
 
 
 class Dense(Linear):
@@ -178,12 +193,43 @@ class Dense(Linear):
         one = lambda hi: traced.phis_matrix(kmax, hi * A)  # noqa: E731
         return [Matrix(p) for p in jax.vmap(one, out_axes=-1)(h)]
 
+    def resolvents(self, a: float, t: Any, h: Any) -> tuple[Matrix, Matrix]:
+        if _concrete(self.matrix, t, h):
+            one, h = _resolvent_matrices(np, a, np.asarray(self.matrix)), np.asarray(h, np.float64)
+            if h.ndim == 0:
+                R, Q = one(h)
+            else:
+                R, Q = (np.stack(part, axis=-1) for part in zip(*(one(hi) for hi in h), strict=True))
+            return Matrix(R), Matrix(Q)
+        A, h = jnp.asarray(self.matrix), jnp.asarray(h)
+        one = _resolvent_matrices(jnp, a, A if jnp.issubdtype(A.dtype, jnp.inexact) else A.astype(h.dtype))
+        R, Q = one(h) if h.ndim == 0 else jax.vmap(one, out_axes=-1)(h)
+        return Matrix(R), Matrix(Q)
+
 
 def _phis(kmax: int, a: Any, h: Any) -> list[Any]:
     if _concrete(a, h):
         return host.phis(kmax, np.asarray(a) * np.asarray(h, np.float64))
     z = a * h
     return traced.phis(kmax, z if jnp.issubdtype(jnp.result_type(z), jnp.inexact) else z.astype(float))
+
+
+def _resolvents(a: float, value: Any, h: Any) -> tuple[Any, Any]:
+    """(R, z R) of numbers z = h L."""
+    z = np.asarray(value) * np.asarray(h, np.float64) if _concrete(value, h) else value * h
+    R = 1.0 / (1.0 - a * z)
+    return R, z * R
+
+
+def _resolvent_matrices(xp: Any, a: float, A: Any) -> Callable:
+    """h -> (R, h A R), from one factorization."""
+
+    def one(h: Any) -> tuple[Any, Any]:
+        eye = xp.eye(A.shape[0], dtype=A.dtype)
+        both = xp.linalg.solve(eye - (a * h) * A, xp.concatenate([eye, h * A], axis=1))
+        return both[:, : A.shape[0]], both[:, A.shape[0] :]
+
+    return one
 
 
 def _concrete(*values: Any) -> bool:

@@ -121,11 +121,11 @@ class SeparableProblem(Problem):
     force: Callable
 
     def field(self, t: Any, x: Any, args: Any) -> Any:
-        q, p = x
+        q, p = pair(x, "a separable equation", "p")
         return self.velocity(t, p, args), self.force(t, q, args)
 
     def closed(self, t: Any, x: Any, args: Any) -> "SeparableProblem":
-        q, p = x
+        q, p = pair(x, "a separable equation", "p")
         return SeparableProblem(close(self.velocity, t, p, args), close(self.force, t, q, args))
 
 
@@ -151,17 +151,28 @@ class LangevinProblem(Problem):
     u: Any
 
     def field(self, t: Any, x: Any, args: Any) -> Any:
-        q, v = x
+        q, v = pair(x, "Langevin dynamics", "v")
         kick = lambda g, v: -self.gamma * v - self.u * g  # noqa: E731
         return v, jax.tree.map(kick, self.gradient(t, q, args), v)
 
     def closed(self, t: Any, x: Any, args: Any) -> "LangevinProblem":
-        return LangevinProblem(close(self.gradient, t, x[0], args), self.gamma, self.u)
+        q, _ = pair(x, "Langevin dynamics", "v")
+        return LangevinProblem(close(self.gradient, t, q, args), self.gamma, self.u)
 
     def noise_shape(self, t: Any, x: Any, args: Any) -> Any:
         """One Brownian motion for each component of v."""
         del t, args
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf), leaf.dtype), x[1])
+
+
+def pair(x: Any, what: str, second: str) -> tuple[Any, Any]:
+    """The two halves of a state."""
+    if not isinstance(x, tuple | list) or len(x) != 2:
+        shape = f" of shape {jnp.shape(x)}" if eqx.is_array_like(x) or isinstance(x, jax.ShapeDtypeStruct) else ""
+        raise ValueError(
+            f"{what} has the state x = (q, {second}), a pair of arrays; got x0 as a {type(x).__name__}{shape}."
+        )
+    return x[0], x[1]
 
 
 def close(f: Callable, *inputs: Any) -> Callable:

@@ -33,7 +33,7 @@ def fitting(problem: Problem) -> tuple[str, ...]:
         return ()
     names = {
         MassProblem: (),
-        SeparableProblem: ("Tsit5()", "Dopri8()"),
+        SeparableProblem: ("Tsit5()", "Dopri8()", "StormerVerlet()", "McLachlan4()", "Yoshida8()"),
         SplitProblem: ("Tsit5()", "Dopri8()"),
         Deterministic: ("Tsit5()", "Dopri8()", "Bosh3()"),
     }
