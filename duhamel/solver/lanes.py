@@ -5,6 +5,7 @@ is left of all chunks is then gathered and run on, until nothing is. The reverse
 cotangents of shared weights are summed over lanes inside each step's own matrix products, and over chunks.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -194,13 +195,22 @@ def _backward(residuals: Any, grad: State, perturbed: PyTree, diff: tuple, h: Ar
     if residuals is not None:
         state, rows = residuals
         return pull_back(task, x, state, rows, grad, times, memory)
-    return _backward_chunks(task, x, h, grad, times, memory, width)
+
+    def pull(own: Task, x: PyTree, h: Array, grad: State, kept: None) -> tuple[Task, PyTree]:
+        del kept
+        state, rows = record(own, x, h, memory)
+        return pull_back(own, x, state, rows, grad, times, memory)
+
+    return backward_chunks(task, x, h, grad, None, width, pull)
 
 
-def _backward_chunks(
-    task: Task, x: PyTree, h: Array, grad: State, times: bool, memory: int, width: int
+def backward_chunks(
+    task: Task, x: PyTree, h: Array, grad: State, kept: PyTree, width: int, pull: Callable
 ) -> tuple[Task, PyTree]:
-    """Chunk after chunk: run forward once more to write its tape, then walk back. One tape is alive at a time."""
+    """Chunk after chunk, pull(task, x, h, grad, kept) -> cotangents of (task, x): one tape is alive at a time.
+
+    kept  what else pull wants to know of its lanes, leaves (..., lanes)
+    """
     lanes = task.span.shape[0]
     extra = -lanes % width
     per, _ = lane_args(task)
@@ -210,14 +220,13 @@ def _backward_chunks(
     pad_zero = lambda leaf, axis: jnp.pad(leaf, [(0, 0)] * axis + [(0, extra)])  # noqa: E731
     x, h, span = lanes_of(x, pad), pad(h, 0), pad_zero(task.span, 0)  # a span of 0: nothing to do
     per = jax.tree.map(lambda a: pad(a, 0), per)
-    grad = lanes_of(grad, pad_zero)
+    grad, kept = lanes_of(grad, pad_zero), lanes_of(kept, pad)
 
     def chunk(total: PyTree, i: Array) -> tuple[PyTree, tuple]:
         cut = lambda leaf, axis: jax.lax.dynamic_slice_in_dim(leaf, i * width, width, axis)  # noqa: E731
         own = with_lanes(task, cut(span, 0), jax.tree.map(lambda a: cut(a, 0), per))
         x_part, h_part = lanes_of(x, cut), cut(h, 0)
-        state, rows = record(own, x_part, h_part, memory)
-        task_bar, x_bar = pull_back(own, x_part, state, rows, lanes_of(grad, cut), times, memory)
+        task_bar, x_bar = pull(own, x_part, h_part, lanes_of(grad, cut), lanes_of(kept, cut))
         per_bar, shared_bar = lane_args(task_bar)
         span_bar = task_bar.span
         rest = eqx.tree_at(lambda t: (t.span, t.stepper.args), task_bar, (None, shared_bar), is_leaf=_none)
