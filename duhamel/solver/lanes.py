@@ -16,7 +16,7 @@ from jaxtyping import Array, PyTree
 from duhamel.core.status import Status
 
 from .loop import RUNNING, State, Task, advance, finish, start
-from .tape import pull_back, record, times_perturbed
+from .tape import pull_back, record
 
 PATIENCE = 128  # attempts a chunk makes before it may leave its slow lanes to the next round
 TAIL = 64  # width of the chunks once few lanes are left
@@ -191,15 +191,15 @@ def _forward(perturbed: PyTree, diff: tuple, h: Array, memory: int, width: int) 
 @taped_lanes.def_bwd
 def _backward(residuals: Any, grad: State, perturbed: PyTree, diff: tuple, h: Array, memory: int, width: int) -> tuple:
     task, x = diff
-    times = times_perturbed(perturbed[0])
+    wanted = perturbed[0]
     if residuals is not None:
         state, rows = residuals
-        return pull_back(task, x, state, rows, grad, times, memory)
+        return pull_back(task, x, state, rows, grad, wanted, memory)
 
     def pull(own: Task, x: PyTree, h: Array, grad: State, kept: None) -> tuple[Task, PyTree]:
         del kept
         state, rows = record(own, x, h, memory)
-        return pull_back(own, x, state, rows, grad, times, memory)
+        return pull_back(own, x, state, rows, grad, wanted, memory)
 
     return backward_chunks(task, x, h, grad, None, width, pull)
 

@@ -10,6 +10,7 @@ step is run once more under `jax.vjp` with h frozen:
 theta are the weights, shared by all lanes: their cotangent is one array, whatever the number of lanes.
 """
 
+from collections.abc import Callable
 from math import ceil, sqrt
 from typing import Any, NamedTuple
 
@@ -67,7 +68,7 @@ def _backward(residuals: tuple, grad: State, perturbed: PyTree, diff: tuple, h: 
     del h
     state, rows = residuals
     task, x0 = diff
-    return pull_back(task, x0, state, rows, grad, times_perturbed(perturbed[0]), memory)
+    return pull_back(task, x0, state, rows, grad, perturbed[0], memory)
 
 
 def record(task: Task, x: PyTree, h: Array, memory: int) -> tuple[State, Rows]:
@@ -143,11 +144,22 @@ class Cotangents(NamedTuple):
 
 
 def pull_back(
-    task: Task, x0: PyTree, end: State, rows: Rows, grad: State, times: bool, memory: int
+    task: Task, x0: PyTree, end: State, rows: Rows, grad: State, wanted: Task, memory: int
 ) -> tuple[Task, PyTree]:
-    """Cotangents of (task, x0), given those of the final state. `times`: whether t0, t1 or the save times want one."""
-    theta, rest = eqx.partition(_untimed(task), eqx.is_inexact_array)
-    out = _incoming(grad)
+    """Cotangents of (task, x0), given those of the final state. `wanted` flags the leaves of the task that want one."""
+    K = segment_length(carried(task, end.slots), task.max_steps, memory)
+
+    def walk(theta: PyTree, rest: PyTree, out: _Incoming, cot: Cotangents) -> Cotangents:
+        return _walk(task, theta, rest, rows, out, cot, K, end)
+
+    return pull_through(task, x0, end, grad, wanted, walk)
+
+
+def pull_through(task: Task, x0: PyTree, end: State, grad: State, wanted: Task, walk: Callable) -> tuple[Task, PyTree]:
+    """As `pull_back`, over the steps that walk(theta, rest, incoming, cotangents) takes back."""
+    theta, rest = parted(task, wanted)
+    times = times_perturbed(wanted)
+    out = _incoming(grad, end)
     slots = carried(task, end.slots)
     last = jax.tree.map(jnp.zeros_like, eqx.filter(slots, eqx.is_inexact_array))
     cot = Cotangents(
@@ -163,14 +175,30 @@ def pull_back(
     arrived = end.status != Status.event
     s1, x1 = end.s, end.slots["x"]
     late = jnp.where(arrived, _time_cotangent(task, s1, x1, cot.slots["x"]), 0.0) if times else jnp.zeros_like(s1)
-    K = segment_length(slots, task.max_steps, memory)
-    cot = _walk(task, theta, rest, rows, out, cot, K, end)
+    cot = walk(theta, rest, out, cot)
     cot = _first_slots(task, theta, rest, x0, cot)
     cot = _first_row(task, theta, rest, x0, out, cot)
     early = _time_cotangent(task, jnp.zeros_like(s1), x0, cot.slots["x"]) if times else jnp.zeros_like(s1)
     if times and out.hit_s is not None:  # event times are written relative to t0
         early = early + jnp.sum(out.hit_s, axis=0)
-    return _assemble(task, cot, early, late), cot.slots["x"]
+    still = jax.tree.map(jnp.zeros_like, eqx.filter(rest, eqx.is_inexact_array))
+    return _assemble(task, cot._replace(theta=eqx.combine(cot.theta, still)), early, late), cot.slots["x"]
+
+
+def parted(task: Task, wanted: Task) -> tuple[PyTree, PyTree]:
+    """(theta, rest): what is differentiated of the task beside its times, and everything else."""
+    return eqx.partition(_untimed(task), _untimed(wanted))
+
+
+def folded(rows: PyTree, last: Array) -> PyTree:
+    """Cotangents of every step's rows: those behind the last row, which repeat it, belong to it."""
+
+    def one(leaf: Array) -> Array:
+        index = jnp.arange(leaf.shape[0]).reshape(-1, *(1,) * (leaf.ndim - 1))
+        behind = jnp.sum(jnp.where(index > last, leaf, 0), axis=0)
+        return leaf + jnp.where(index == last, behind, 0)
+
+    return jax.tree.map(one, rows)
 
 
 def _refuse_times(task: Task, out: "_Incoming") -> None:
@@ -196,9 +224,10 @@ class _Incoming(NamedTuple):
     hit_x: PyTree
 
 
-def _incoming(grad: State) -> _Incoming:
+def _incoming(grad: State, end: State) -> _Incoming:
     hit_s, hit_x = (None, None) if grad.hits is None else (grad.hits.s, grad.hits.x)
-    return _Incoming(grad.slots["x"], grad.saves[0], grad.saves[1], grad.error, hit_s, hit_x)
+    every = folded(grad.saves[1], end.accepted)
+    return _Incoming(grad.slots["x"], grad.saves[0], every, grad.error, hit_s, hit_x)
 
 
 def times_perturbed(task: Task) -> bool:
@@ -237,7 +266,7 @@ def _walk(
         def one(i: Array, cot: Cotangents) -> Cotangents:
             j = rows.written - 1 - i
             slots = jax.tree.map(lambda buffer: buffer[j], rows.slots)
-            return _pull(task, theta, rest, out, _row(rows, j, slots), cot, end)
+            return pull_row(task, theta, rest, out, _row(rows, j, slots), cot, end)
 
         return jax.lax.fori_loop(0, rows.written, one, cot)
 
@@ -257,7 +286,7 @@ def _walk(
         def one(i: Array, cot: Cotangents) -> Cotangents:
             j = stop - 1 - i
             slots = jax.tree.map(lambda buffer: buffer[j - begin], history)
-            return _pull(task, theta, rest, out, _row(rows, j, slots), cot, end)
+            return pull_row(task, theta, rest, out, _row(rows, j, slots), cot, end)
 
         return jax.lax.fori_loop(0, stop - begin, one, cot)
 
@@ -286,7 +315,9 @@ def _step(task: Task, row: Row) -> _Stepped:
     return _Stepped(after, at, env, landing)
 
 
-def _pull(task: Task, theta: PyTree, rest: PyTree, out: _Incoming, row: Row, cot: Cotangents, end: State) -> Cotangents:
+def pull_row(
+    task: Task, theta: PyTree, rest: PyTree, out: _Incoming, row: Row, cot: Cotangents, end: State
+) -> Cotangents:
     """Take the cotangents of one row's outputs back to its inputs."""
     moved = row.h != 0
     timed, wants_error = out.at_times is not None and not _empty(out.at_times), not _empty(out.error)
