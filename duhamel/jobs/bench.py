@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 
 from duhamel.report.chapter import Chapter, Table
-from duhamel.report.console import Steps, records
+from duhamel.report.console import Steps, table
+from duhamel.report.context import Context
 from duhamel.report.folder import DEFAULT_ROOT, Run
 from duhamel.report.nearest import nearest
 from duhamel.report.page import write_page
@@ -14,16 +15,32 @@ from duhamel.report.record import Record, check_json, write_json
 BENCHMARKS = {
     "ensemble": "Lorenz and Van der Pol lanes, each with its own steps, against vmap(diffrax) at equal tolerance",
     "compile": "the first call of a solve and of its gradient, against diffrax on the same problem",
+    "detest": "the 25 problems of DETEST, by method and tolerance: error at the end, evaluations, steps",
+    "work-precision": "error against time and evaluations, ours and every peer that is installed",
+    "stiff": "stiff chemistry: ensembles against vmap(diffrax Kvaerno5), single solves against SciPy and others",
+}
+PEERS = {
+    "": "name",
+    "unit": "unit",
+    "duhamel": "value",
+    "peer": "peer_value",
+    "ratio": "ratio",
+    "our error": "error",
+    "peer's error": "peer_error",
 }
 
 
 def run_bench(
     benchmark: str, quick: bool = False, json: Path | None = None, root: str | Path = DEFAULT_ROOT
 ) -> list[Record]:
-    """Run a benchmark, print its records, and write them to runs/bench-NAME/ and to `json`."""
+    """Run a benchmark, print its records, and write them to runs/bench-NAME/ and to `json`.
+
+    A module of `duhamel.bench` has `run`, and may have `COLUMNS` (heading: key of a record), `CAPTION` of that table,
+    and `figures(records, context)`.
+    """
     if benchmark not in BENCHMARKS:
         raise ValueError(f"no benchmark is called {benchmark!r}; {nearest(benchmark, BENCHMARKS)}")
-    module = importlib.import_module(f"duhamel.bench.{benchmark}")
+    module = importlib.import_module(f"duhamel.bench.{benchmark.replace('-', '_')}")
     check_json(json)
     run = Run.create(f"bench-{benchmark}", {"command": f"bench {benchmark}", "quick": quick}, root)
     start = time.perf_counter()
@@ -34,24 +51,27 @@ def run_bench(
         run.log(**record.as_dict())
     if json is not None:
         write_json(json, found)
-    records(found, BENCHMARKS[benchmark])
-    columns = ("", "duhamel", "peer", "ratio", "our error", "peer's error")
-    rows = tuple(
-        (
-            f"{r.name}, {r.unit}",
-            r.value,
-            *(r.more.get(key) for key in ("peer_value", "ratio")),
-            r.error,
-            r.more.get("peer_error"),
-        )
-        for r in found
-    )
-    peers = sorted({f"{r.more['peer']} {r.more['peer_version']}" for r in found if "peer" in r.more})
-    numbers = Table(columns, rows, f"The peer is {', '.join(peers)}. A ratio above 1: duhamel is faster.")
+    numbers = _table(found, getattr(module, "COLUMNS", PEERS), getattr(module, "CAPTION", ""))
+    table(numbers.columns, numbers.rows, BENCHMARKS[benchmark], numbers.columns[1:])
+    figures = module.figures(found, Context(run, quick)) if hasattr(module, "figures") else ()
     seconds = time.perf_counter() - start
     chapter = Chapter(
-        benchmark, benchmark.capitalize(), BENCHMARKS[benchmark] + ".", tables=(numbers,), seconds=seconds
+        benchmark,
+        benchmark.capitalize(),
+        BENCHMARKS[benchmark] + ".",
+        tables=(numbers,),
+        figures=tuple(figures),
+        seconds=seconds,
     )
-    lede = "Both sides in one process, the same work, and errors beside times."
+    lede = "All sides in one process, the same work, and errors beside times."
     write_page(run, f"Benchmark: {benchmark}", lede, [chapter], f"duhamel bench {benchmark}")
     return found
+
+
+def _table(found: list[Record], columns: dict[str, str], caption: str) -> Table:
+    rows = tuple(tuple(record.as_dict().get(key) for key in columns.values()) for record in found)
+    peers = sorted({f"{r.more['peer']} {r.more['peer_version']}" for r in found if r.more.get("peer")})
+    if peers:
+        several = "s are" if len(peers) > 1 else " is"
+        caption = f"{caption} The peer{several} {', '.join(peers)}. A ratio above 1: duhamel is faster.".strip()
+    return Table(tuple(columns), rows, caption)

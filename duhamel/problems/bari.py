@@ -202,14 +202,23 @@ def _bari(name: str, rule: Any, x0: tuple, t1: float, known: tuple, **how: Any) 
 BARI = {
     problem.name: problem
     for problem in (
-        _bari("HIRES", _hires, (1, 0, 0, 0, 0, 0, 0, 0.0057), 321.8122, _HIRES_END),
-        _bari("ROBER", _rober, (1, 0, 0), 1e11, (0.2083340149701255e-7, 0.8333360770334713e-13, 0.9999999791665050)),
+        _bari("HIRES", _hires, (1, 0, 0, 0, 0, 0, 0, 0.0057), 321.8122, _HIRES_END, scale=1e-4),
+        _bari(
+            "ROBER",
+            _rober,
+            (1, 0, 0),
+            1e11,
+            (0.2083340149701255e-7, 0.8333360770334713e-13, 0.9999999791665050),
+            scale=1e-10,
+        ),
         _bari("OREGO", _orego, (1, 2, 3), 360.0, (0.1000814870318523e1, 0.1228178521549917e4, 0.1320554942846706e3)),
         _bari("VDPOL", _vdpol, (2, 0), 2.0, (0.1706167732170483e1, -0.8928097010247975)),
-        _bari("VDPOL-1000", _vdpol_unscaled, (2, 0), 2000.0, (0.1706167732170469e1, -0.8928097010248125e-3)),
-        _bari("POLLU", _pollu, _POLLU_START, 60.0, _POLLU_END),
+        _bari(
+            "VDPOL-1000", _vdpol_unscaled, (2, 0), 2000.0, (0.1706167732170469e1, -0.8928097010248125e-3), scale=1e-3
+        ),
+        _bari("POLLU", _pollu, _POLLU_START, 60.0, _POLLU_END, scale=1e-8),
         _bari("PLEIADES", _pleiades, _PLEIADES_START, 3.0, _PLEIADES_END, stiff=False, digits=10),
-        _bari("RING", _ring, (0,) * 15, 1e-3, _RING_END),
+        _bari("RING", _ring, (0,) * 15, 1e-3, _RING_END, scale=1e-6),
         _bari("TRANSAMP", _transamp, (0, 3, 3, 6, 3, 3, 6, 0), 0.2, _TRANSAMP_END, mass=_capacitors()),
     )
 }

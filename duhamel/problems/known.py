@@ -25,7 +25,7 @@ class InitialValueProblem:
     source   where the answer comes from
     stiff    explicit methods are of no use
     exact    closed form x(t), where there is one
-    scales   sizes below which a component's error is not told from rounding or from the atol a user would choose, (n,)
+    scale    size below which a component need not be accurate: at rtol, ask for atol = rtol * scale
     digits   how many decimal digits of the answer can be trusted
     mass     (n, n), for differential-algebraic equations
     """
@@ -39,7 +39,7 @@ class InitialValueProblem:
     t0: float = 0.0
     stiff: bool = False
     exact: Callable[[float], Any] | None = None
-    scales: float | tuple[float, ...] = 1.0
+    scale: float = 1.0
     digits: int = 12
     mass: tuple[tuple[float, ...], ...] | None = None
     notes: str = field(default="", repr=False)
@@ -75,11 +75,8 @@ class InitialValueProblem:
         return np.array(self.exact(self.t1) if self.exact is not None else self.known, dtype=float)
 
     def error(self, x: Any) -> float:
-        """Largest error of x(t1), relative to each component where that is larger than its scale.
-
-        max_i |x_i - end_i| / max(|end_i|, scales_i)
-        """
-        return float(np.max(np.abs(np.asarray(x, float) - self.end) / np.maximum(np.abs(self.end), self.scales)))
+        """Largest error of x(t1): max_i |x_i - end_i| / max(|end_i|, scale)."""
+        return float(np.max(np.abs(np.asarray(x, float) - self.end) / np.maximum(np.abs(self.end), self.scale)))
 
 
 @dataclass(frozen=True, eq=False)
