@@ -49,6 +49,7 @@ _HOME = {
     "solver.control": ("Fixed", "PID"),
     "solver.event": ("Event",),
     "solver.ensemble": ("ensemble",),
+    "solver.progress": ("Bar",),
     "solver.save": ("Save",),
     "solver.solution": ("Events", "Solution", "SolveError", "Stats"),
     "solver.solve": ("solve",),

@@ -45,6 +45,7 @@ class Bound(Protocol):
     """A method's view of the problem it is bound to (`solver.stepper.Stepper`)."""
 
     method: Any
+    problem: Any
     lanes: int
     args: Any
     tol: Any  # (rtol, atol) or None on a fixed grid
@@ -144,6 +145,20 @@ class Method(eqx.Module):
     def limiting(self, bound: Bound, t: Any, x: Any) -> Any:
         """The part of dx/dt that limits the step: the first one is guessed from it."""
         return bound.slope(t, x)
+
+    def stiffness(self, bound: Bound, at: Moment, env: Env) -> Any:
+        """|h| rho, rho an estimate of the Jacobian's largest eigenvalue at the end of the step; per lane.
+
+        Explicit methods are limited by stability where it stays near their stability bound (about 3).
+        Here: one evaluation in the direction of the slope.
+        """
+        t1, x1 = at.t + at.h, env["x1"]
+        F1 = bound.slope(t1, x1)
+        length = norm(F1, bound.lanes)
+        reach = jnp.sqrt(jnp.finfo(at.h.dtype).eps) * (1.0 + norm(x1, bound.lanes)) / jnp.where(length > 0, length, 1.0)
+        moved = tree_combine([reach, 1.0], [F1, x1])
+        change = jax.tree.map(jnp.subtract, bound.slope(t1, moved), F1)
+        return jnp.abs(at.h) * norm(change, bound.lanes) / jnp.where(length > 0, reach * length, 1.0)
 
     def densify(self, bound: Bound, at: Moment, env: Env) -> Env:
         """What dense output needs of the step. Cubic Hermite through both ends unless the method knows better."""
@@ -262,6 +277,18 @@ def hermite(h: Any, theta: Any, slope: str, slope1: str) -> tuple[list[Any], tup
     s = theta
     cubic = s * s * (3.0 - 2.0 * s)
     return [h * s * s * (s - 1.0), h * s * (1.0 - s) * (1.0 - s), cubic, 1.0 - cubic], (slope1, slope, "x1", "x")
+
+
+def norm(x: Any, lanes: int) -> Any:
+    """Euclidean norm of a state, one number a lane; its gradient at 0 is 0."""
+    square = sum(
+        jnp.sum(
+            leaf.real**2 + leaf.imag**2 if jnp.iscomplexobj(leaf) else leaf**2, axis=tuple(range(leaf.ndim - lanes))
+        )
+        for leaf in jax.tree.leaves(x)
+    )
+    positive = square > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1.0)), 0.0)
 
 
 def tree_combine(coef: Any, values: Any) -> Any:

@@ -16,10 +16,25 @@ from duhamel.methods.fits import kind
 
 from .adjoint import Adjoint
 from .control import PID, Fixed
+from .loop import Resume
+from .solution import Solution
 
 
 def concrete(value: Any) -> bool:
     return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value))
+
+
+def beginning(x0: Any, t0: Any) -> tuple[Any, Any, Any, Resume | None]:
+    """(state, time from which times are counted, time of the state, what to take up): a state at t0, or a solution."""
+    if not isinstance(x0, Solution):
+        return state(x0), t0, t0, None
+    resume = x0.resume
+    if resume is None:
+        raise ValueError("x0 is a Solution that cannot be continued: it does not say how its solve ended.")
+    ends = jnp.asarray(x0.t1)
+    if ends.ndim and concrete(ends) and not np.all(ends == ends[0]):
+        ends = jnp.max(ends) if np.all(resume.s >= 0) else jnp.min(ends)
+    return state(x0.x1), resume.t0, ends if ends.ndim == 0 else ends[0], resume
 
 
 def state(x0: PyTree) -> PyTree:

@@ -1,6 +1,6 @@
 """The second front door: many initial value problems at once, each with steps of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -16,6 +16,7 @@ from . import checks
 from .adjoint import Adjoint, Tape
 from .control import PID, Fixed
 from .event import Event, bind_events
+from .loop import Resume
 from .save import Save, bind_save
 from .solution import Solution
 from .solve import default_method, prepare, solution_of, step_limit, tabulate, with_arrays
@@ -39,6 +40,7 @@ def ensemble(
     events: Event | Sequence[Event] | None = None,
     key: Any = None,
     noise: Any = None,
+    progress: Callable | None = None,
     dt0: Any = None,
     max_steps: int = 4096,
     chunk: int | None = None,
@@ -61,6 +63,7 @@ def ensemble(
     The other arguments are those of `solve`. The solution has the lanes first: x (lanes, ...) or (lanes, times, ...).
     """
     problem = as_problem(problem)
+    x0s, t0, begin, resume = checks.beginning(x0s, t0)
     x0s, lanes = _states(x0s)
     method = default_method(problem) if method is None else method
     control = PID() if control is None else control
@@ -72,12 +75,13 @@ def ensemble(
     checks.fits(problem, method, control, adjoint, save, events)
     control = checks.control(control, method, dtype)
     args = checks.arguments(args, dtype)
-    t0, t1, ts = checks.times(t1_or_ts, t0, dtype)
-    checks.fixed_grid(control, t0, t1)
-    noise = checks.noise(problem, method, control, key, noise, t0, t1, events)
+    begin, t1, ts = checks.times(t1_or_ts, begin, dtype)
+    t0 = begin if resume is None else t0
+    checks.fixed_grid(control, begin, t1)
+    noise = checks.noise(problem, method, control, key, noise, begin, t1, events)
     steps = step_limit(control, max_steps, events, save)
     axes = _axes(args, in_axes, lanes)
-    table = tabulate(method, problem.linear(), control, t0, t1)
+    table = tabulate(method, problem.linear(), control, begin, t1)
     width = None if chunk is None else checks.max_steps(chunk)
     dt0 = None if dt0 is None else jnp.asarray(dt0, dtype)
     with_noise = None if noise is None else (noise, _keys(key, lanes))
@@ -96,6 +100,8 @@ def ensemble(
         save,
         events,
         with_noise,
+        resume,
+        progress,
         dt0,
         steps,
         width,
@@ -121,6 +127,8 @@ def _ensemble(
     save: Save,
     events: Any,
     noise: Any,
+    resume: Resume | None,
+    progress: Callable | None,
     dt0: Any,
     max_steps: int,
     width: int | None,
@@ -141,7 +149,7 @@ def _ensemble(
     chunk = min(lanes, _width(stepper, x_one) if width is None else width)
     x = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), x0s)
     everywhere = jnp.broadcast_to(t1, (lanes,))
-    task, h = prepare(stepper, x, t0, everywhere, ts, control, save, events, dt0, max_steps)
+    task, h = prepare(stepper, x, t0, everywhere, ts, control, save, events, resume, progress, dt0, max_steps)
     if stepper.table is not None:
         table = jax.tree.map(lambda rows: rows[..., None] if _elementwise(rows) else rows, like(stepper.table, x))
         task = eqx.tree_at(lambda t: t.stepper.table, task, table)

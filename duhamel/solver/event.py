@@ -122,11 +122,16 @@ def rates(stepper: Stepper, event: Event, t: Any, x: PyTree, slope: PyTree) -> t
     return jax.jvp(lambda t, x: lanewise(stepper, event.g, t, x), (t, x), (jnp.ones_like(t), slope))
 
 
-def sides(stepper: Stepper, events: tuple[Event, ...], t: Any, x: PyTree) -> Array:
+def sides(stepper: Stepper, events: tuple[Event, ...], t: Any, x: PyTree, h: Array) -> Array:
     """+1 or -1: the side of each event's zero on which the solution is, or to which it leaves from the zero itself."""
     slope = stepper.slope(t, x)
     both = [rates(stepper, event, t, x, slope) for event in events]
-    return jnp.stack([jnp.where(g == 0, jnp.sign(rate), jnp.sign(g)) for g, rate in both])
+    return jnp.stack([jnp.where(near(g, rate, h), jnp.sign(rate * h), jnp.sign(g)) for g, rate in both])
+
+
+def near(g: Array, rate: Any, h: Array) -> Array:
+    """Whether a zero is so near that rounding decides on which side of it the solution is."""
+    return jnp.abs(g) <= jnp.sqrt(jnp.finfo(g.dtype).eps) * jnp.abs(rate * h)
 
 
 def crossed(stepper: Stepper, events: tuple[Event, ...], side: Array, g: Array) -> Array:
@@ -230,9 +235,8 @@ def new_sides(stepper: Stepper, events: tuple[Event, ...], at: Moment, x: PyTree
     rows = []
     for k, event in enumerate(events):
         g, rate = rates(stepper, event, t1, x, slope)
-        near = jnp.abs(g) <= jnp.sqrt(jnp.finfo(g.dtype).eps) * jnp.abs(rate * at.h)
         now = jnp.where(g == 0, side[k], jnp.sign(g))
-        rows.append(jnp.where((mark == k) & near, jnp.sign(rate), now))
+        rows.append(jnp.where((mark == k) & near(g, rate, at.h), jnp.sign(rate * at.h), now))
     return jnp.stack(rows)
 
 

@@ -5,6 +5,7 @@ One loop serves adaptive and fixed steps, one state and many lanes: t, h, counte
 gradients: `tape` wraps it from outside.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -22,6 +23,7 @@ from .save import Save, fill_after, inside, rows_like, select, write
 from .stepper import Stepper
 
 RUNNING = -1
+REPORT = 32  # attempts from one report of progress to the next
 COUNTS = ("nfe", "jacobians", "factorizations")
 
 
@@ -43,12 +45,30 @@ class Task(eqx.Module):
     control: PID | None
     save: Save
     events: tuple[Event, ...]
+    resume: "Resume | None"
+    progress: Callable | None = eqx.field(static=True)
     max_steps: int = eqx.field(static=True)
 
     @property
     def marked(self) -> bool:
         """Whether a step may end in something that the tape has to know of."""
         return bool(self.events) or self.stops is not None
+
+
+class Resume(NamedTuple):
+    """Where an earlier solve of the same problem stopped: what to go on from as if it had not.
+
+    t0      from where its times are counted
+    s, h    time since t0, and the step it would have tried next
+    slots   what its method carries beside x
+    before  what its controller remembers
+    """
+
+    t0: Array
+    s: Array
+    h: Array
+    slots: Slots
+    before: tuple[Array, ...]
 
 
 class State(NamedTuple):
@@ -61,7 +81,7 @@ class State(NamedTuple):
     rejected  whether the last attempt was rejected
     status    RUNNING, or a Status
     accepted, tried  steps taken, and attempts, so far
-    error     sum over accepted steps of the root mean square of the error estimate
+    sums      over accepted steps: of the root mean square of the error estimate, of the stiffness if asked for
     saved     rows written of `saves`
     saves     values at the save times; every step's value; every step's time
     counts    evaluations, Jacobians, factorizations, as far as the method counts them itself
@@ -78,7 +98,7 @@ class State(NamedTuple):
     status: Array
     accepted: Array
     tried: Array
-    error: Array
+    sums: dict[str, Array]
     saved: Array
     saves: tuple[PyTree, PyTree, Any]
     counts: dict[str, Array]
@@ -105,41 +125,56 @@ def output(task: Task, t: Any, x: PyTree) -> PyTree:
 def start(task: Task, x: PyTree, h: Float[Array, "..."]) -> State:
     stepper, shape, dtype = task.stepper, task.span.shape, task.span.dtype
     zero, none = jnp.zeros(shape, dtype), jnp.zeros(shape, jnp.int32)
-    first = output(task, task.t0 + zero, x)
+    begin = begin_of(task)
+    t = task.t0 + begin
+    first = output(task, t, x)
     at_times = every = times = None
     saved = none
     if task.ts is not None:
         at_times = rows_like(first, task.ts.shape[0])
-        now = jnp.broadcast_to(task.ts[0] == 0, shape)
+        now = jnp.broadcast_to(task.ts[0] == begin, shape)
         at_times = write(at_times, none, first, now)
         saved = now.astype(jnp.int32)
     if task.save.every_step:
         every = write(rows_like(first, task.max_steps + 1), none, first, jnp.ones(shape, bool))
-        times = write(rows_like(task.t0 + zero, task.max_steps + 1), none, task.t0 + zero, jnp.ones(shape, bool))
+        times = write(rows_like(t, task.max_steps + 1), none, t, jnp.ones(shape, bool))
     memory = 0 if task.control is None else (2 if task.control.d else 1 if task.control.p else 0)
-    slots = stepper.start(task.t0 + zero, x)
+    slots = first_slots(task, x)
+    before = tuple(jnp.zeros(shape, dtype) for _ in range(memory)) if task.resume is None else task.resume.before
+    names = ("error", "stiffness") if task.save.stiffness else ("error",)
     side = hits = None
     if task.events:
-        side = event.sides(stepper, task.events, task.t0 + zero, x)
+        side = event.sides(stepper, task.events, t, x, h)
         rows = task.save.events
         hits = Hits(none, rows_like(zero, rows), jnp.full((rows, *shape), NONE, jnp.int32), rows_like(x, rows))
     return State(
-        s=zero,
+        s=begin,
         h=h,
         slots=slots,
-        before=tuple(jnp.zeros(shape, dtype) for _ in range(memory)),
+        before=before,
         rejected=jnp.zeros(shape, bool),
-        status=jnp.where(task.span == 0, Status.success, RUNNING).astype(jnp.int32),
+        status=jnp.where(task.span == begin, Status.success, RUNNING).astype(jnp.int32),
         accepted=none,
         tried=none,
-        error=zero,
+        sums=dict.fromkeys(names, zero),
         saved=saved,
         saves=(at_times, every, times),
-        counts=dict.fromkeys(counted(stepper, Moment(jnp.int32(0), zero, task.t0 + zero, h), slots), none),
+        counts=dict.fromkeys(counted(stepper, Moment(jnp.int32(0), begin, t, h), slots), none),
         side=side,
         hits=hits,
         attempts=jnp.zeros((), jnp.int32),
     )
+
+
+def begin_of(task: Task) -> Array:
+    """Time since t0 at which the solve begins: 0, or where an earlier one ended."""
+    return jnp.zeros_like(task.span) if task.resume is None else jnp.broadcast_to(task.resume.s, task.span.shape)
+
+
+def first_slots(task: Task, x: PyTree) -> Slots:
+    """What the first step begins with; what an interrupted solve carried is taken up."""
+    slots = task.stepper.start(task.t0 + begin_of(task), x)
+    return slots if task.resume is None else slots | task.resume.slots
 
 
 def counted(stepper: Stepper, at: Moment, slots: Slots) -> tuple[str, ...]:
@@ -177,7 +212,7 @@ def advance(task: Task, state: State) -> tuple[State, Move]:
         status=_status(task, state, log_square, move & done, accept, env, h_next, tried),
         accepted=state.accepted + move,
         tried=tried,
-        error=state.error + jnp.where(move, local_error(stepper, env), 0.0).astype(state.error.dtype),
+        sums=_add_up(task, state, at, env, move),
         counts={name: old + jnp.where(running, tried_env[name], 0) for name, old in state.counts.items()},
         attempts=state.attempts + 1,
     )
@@ -185,6 +220,8 @@ def advance(task: Task, state: State) -> tuple[State, Move]:
         moved = _note(task, moved, at, landing, mark, move & done, move)
     moved = _save(task, state, moved, at, env, move, landing)
     mark = None if mark is None else jnp.where(move, mark, NONE)
+    if task.progress is not None:
+        _report(task.progress, task, moved)
     return moved, Move(state.s, jnp.where(move, at.h, 0.0), mark, jnp.any(move))
 
 
@@ -198,6 +235,26 @@ def _end(task: Task, state: State, step: "_Step", at: Moment, mark: Any) -> tupl
         return s, step.last
     hit = mark >= 0
     return jnp.where(hit, state.s + at.h, s), jnp.where(hit, event.terminates(task.events, mark), step.last)
+
+
+def _report(progress: Callable, task: Task, state: State) -> None:
+    """How far the slowest lane is, now and then: `progress(part)` on the host."""
+    part = jnp.min(jnp.where(state.status == RUNNING, state.s / task.span, 1.0))
+    say = lambda: jax.debug.callback(progress, part)  # noqa: E731
+    jax.lax.cond((state.attempts % REPORT == 0) | ~unfinished(state), say, lambda: None)
+
+
+def _add_up(task: Task, state: State, at: Moment, env: Env, move: Array) -> dict[str, Array]:
+    step = measures(task, at, env)
+    return {k: old + jnp.where(move, step[k], 0.0).astype(old.dtype) for k, old in state.sums.items()}
+
+
+def measures(task: Task, at: Moment, env: Env) -> dict[str, Array]:
+    """What is summed over accepted steps: differentiable, for regularisers."""
+    error = {"error": local_error(task.stepper, env)}
+    if not task.save.stiffness:
+        return error
+    return error | {"stiffness": task.stepper.method.stiffness(task.stepper, at, env)}
 
 
 class _Step(NamedTuple):

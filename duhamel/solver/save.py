@@ -15,6 +15,7 @@ class Save(eqx.Module):
     steps  every accepted step: t and x get one row a step, the initial state first. Called outside `jit` the rows are
            exactly those taken; inside, there are max_steps + 1 of them and the last state fills the rest
     dense  the solution may be evaluated at any time, `sol(t)`; implies `steps`
+    stiffness  add up |h| rho over the steps, rho an estimate of the largest eigenvalue of the Jacobian: `sol.stiffness`
     events how many events are written down (times, numbers, states); more are counted only
     fn     save fn(t, x, args) instead of x, for instance one component, an energy, or a field in real space
     """
@@ -23,6 +24,7 @@ class Save(eqx.Module):
     dense: bool = eqx.field(static=True, default=False)
     fn: Callable | None = None
     events: int = eqx.field(static=True, default=16)
+    stiffness: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self) -> None:
         if self.dense and self.fn is not None:
@@ -39,7 +41,7 @@ def bind_save(save: Save, t: Any, x: PyTree, args: PyTree) -> Save:
     """With every array that fn closes over made an explicit input, so that it can be differentiated."""
     if save.fn is None:
         return save
-    return Save(save.steps, save.dense, eqx.filter_closure_convert(save.fn, t, x, args), save.events)
+    return Save(save.steps, save.dense, eqx.filter_closure_convert(save.fn, t, x, args), save.events, save.stiffness)
 
 
 def rows_like(value: PyTree, rows: int) -> PyTree:

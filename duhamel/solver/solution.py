@@ -12,7 +12,7 @@ from jaxtyping import Array, Int, PyTree
 from duhamel.core.status import Status
 from duhamel.methods.base import Moment
 
-from .loop import Task
+from .loop import Resume, Task
 
 
 class SolveError(RuntimeError):
@@ -72,6 +72,8 @@ class Solution(eqx.Module):
     error   sum over accepted steps of the root mean square of the local error estimate, differentiable; 0 for methods
             without an estimate
     events  what happened, if events were asked for
+    stiffness  sum over accepted steps of |h| rho (`Method.stiffness`), with Save(stiffness=True); differentiable
+    resume  what `solve(problem, solution, t1)` needs to go on as if the solve had not stopped
     """
 
     t: Any
@@ -83,6 +85,8 @@ class Solution(eqx.Module):
     error: Any
     dense: "DenseOutput | None" = None
     events: Events | None = None
+    stiffness: Any = None
+    resume: Resume | None = None
 
     def __call__(self, t: Any) -> PyTree:
         """x(t) at one time between t0 and t1; needs `save=Save(dense=True)`."""

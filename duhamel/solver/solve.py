@@ -1,6 +1,6 @@
 """The first front door: one initial value problem."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -21,7 +21,7 @@ from . import checks
 from .adjoint import Adjoint, Tape
 from .control import PID, Fixed
 from .event import Event, bind_events
-from .loop import State, Task, evaluations, output
+from .loop import Resume, State, Task, evaluations, output
 from .save import Save, bind_save, read
 from .solution import DenseOutput, Events, Solution, Stats
 from .stepper import Stepper, bind, initial_step
@@ -41,6 +41,7 @@ def solve(
     events: Event | Sequence[Event] | None = None,
     key: Any = None,
     noise: Any = None,
+    progress: Callable | None = None,
     dt0: Any = None,
     max_steps: int = 4096,
     throw: bool = True,
@@ -62,13 +63,17 @@ def solve(
     events    Event(g), or several: the solve stops, or goes on from a new state, where g(t, x, args) crosses zero
     key       a jax.random key, for equations with noise: the same key gives the same Brownian path
     noise     how that path is drawn: Counter() on a fixed grid, VirtualTree() under PID unless told
+    progress  progress(part) is called on the host now and then, part from 0 to 1; `duhamel.Bar()` draws a bar
     dt0       first step to try, chosen by the local error unless told
     max_steps attempts before a solve is given up with a Status
+    x0        may also be a Solution of the same problem and method: goes on from where it stopped (end time, event,
+              max_steps), with its step size and history, as if it had not; t0 is then where that one began
     throw     raise SolveError when a solve fails; inside `jit`, read sol.status instead
 
     Works under jit, vmap, grad and jvp (with Forward()), forwards and backwards in time.
     """
-    problem, x0 = as_problem(problem), checks.state(x0)
+    problem = as_problem(problem)
+    x0, t0, begin, resume = checks.beginning(x0, t0)
     method = default_method(problem) if method is None else method
     control = PID() if control is None else control
     adjoint = Tape() if adjoint is None else adjoint
@@ -77,15 +82,32 @@ def solve(
     checks.fits(problem, method, control, adjoint, save, events)
     control = checks.control(control, method, dtype)
     args = checks.arguments(args, dtype)
-    t0, t1, ts = checks.times(t1_or_ts, t0, dtype)
-    checks.fixed_grid(control, t0, t1)
-    noise = checks.noise(problem, method, control, key, noise, t0, t1, events)
+    begin, t1, ts = checks.times(t1_or_ts, begin, dtype)
+    t0 = begin if resume is None else t0
+    checks.fixed_grid(control, begin, t1)
+    noise = checks.noise(problem, method, control, key, noise, begin, t1, events)
     steps = step_limit(control, max_steps, events, save)
-    table = tabulate(method, problem.linear(), control, t0, t1)
+    table = tabulate(method, problem.linear(), control, begin, t1)
     dt0 = None if dt0 is None else jnp.asarray(dt0, dtype)
     with_noise = None if noise is None else (noise, key)
     solution = _solve(
-        problem, x0, t0, t1, ts, args, method, table, control, adjoint, save, events, with_noise, dt0, steps
+        problem,
+        x0,
+        t0,
+        t1,
+        ts,
+        args,
+        method,
+        table,
+        control,
+        adjoint,
+        save,
+        events,
+        with_noise,
+        resume,
+        progress,
+        dt0,
+        steps,
     )
     if not isinstance(solution.status, Tracer):
         solution = _trim(solution, save)
@@ -116,6 +138,8 @@ def _solve(
     save: Save,
     events: Any,
     noise: Any,
+    resume: Resume | None,
+    progress: Callable | None,
     dt0: Any,
     max_steps: int,
 ) -> Solution:
@@ -128,7 +152,7 @@ def _solve(
         shape = stepper.problem.noise_shape(t0, x0, args)
         bound = chosen.bind(key, shape, t1 - t0, method.noise)
         stepper = eqx.tree_at(lambda s: s.noise, stepper, bound, is_leaf=lambda v: v is None)
-    task, h = prepare(stepper, x0, t0, t1, ts, control, save, events, dt0, max_steps)
+    task, h = prepare(stepper, x0, t0, t1, ts, control, save, events, resume, progress, dt0, max_steps)
     if task.stepper.table is not None:
         task = eqx.tree_at(lambda t: t.stepper.table, task, like(task.stepper.table, x0))
     state = adjoint.march(task, x0, h)
@@ -161,21 +185,28 @@ def prepare(
     control: Any,
     save: Save,
     events: tuple[Event, ...],
+    resume: Resume | None,
+    progress: Any,
     dt0: Any,
     max_steps: int,
 ) -> tuple[Task, Any]:
     """The task, and the first step to try. t0 and t1 are () or (lanes,)."""
     span = t1 - t0
     relative = None if ts is None else ts - t0
+    if isinstance(control, Fixed) and resume is not None:  # a grid of its own, from where the other ended
+        t0, span, relative = t0 + resume.s, span - resume.s, None if relative is None else relative - resume.s
+        resume = None
     if isinstance(control, Fixed):
         # With lanes the grid is that of every lane, so the first lane's span stands for all.
         edges = jax.lax.stop_gradient(_edges(control, t0, span.reshape(-1)[0], span.dtype))
         stops = edges if control.stops else None
-        task = Task(stepper, t0, span, relative, edges, stops, None, save, events, max_steps)
+        task = Task(stepper, t0, span, relative, edges, stops, None, save, events, None, progress, max_steps)
         return task, jnp.broadcast_to(edges[1], span.shape)
     stops = None if control.stops is None else jax.lax.stop_gradient(jnp.asarray(control.stops, span.dtype) - t0)
     stepper = eqx.tree_at(lambda s: s.tol, stepper, (control.rtol, control.atol), is_leaf=lambda v: v is None)
-    task = Task(stepper, t0, span, relative, None, stops, control, save, events, max_steps)
+    task = Task(stepper, t0, span, relative, None, stops, control, save, events, resume, progress, max_steps)
+    if dt0 is None and resume is not None:
+        return task, jax.lax.stop_gradient(resume.h)
     if dt0 is None:
         return task, initial_step(stepper, t0 + 0 * span, x0, control, span)
     return task, jax.lax.stop_gradient(jnp.sign(span) * jnp.minimum(jnp.abs(dt0), jnp.abs(span)))
@@ -236,9 +267,13 @@ def solution_of(task: Task, state: State, ts: Any, control: Any, dt0: Any) -> So
     jacobians, factorizations = (state.counts.get(name, none) for name in ("jacobians", "factorizations"))
     nfe = evaluations(task, state, started)
     stats = Stats(state.accepted, state.tried - state.accepted, nfe, jacobians, factorizations)
+    slots = {name: state.slots[name] for name in task.stepper.method.carried}
+    resume = still(Resume(task.t0, end, state.h, slots, state.before))
     if task.save.dense:
         dense = DenseOutput(task, still(times), every, state.accepted)
-    return Solution(t, x, t1, x1, state.status, stats, state.error, dense, happened)
+    return Solution(
+        t, x, t1, x1, state.status, stats, state.sums["error"], dense, happened, state.sums.get("stiffness"), resume
+    )
 
 
 def _events(task: Task, state: State) -> Events:

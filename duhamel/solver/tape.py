@@ -22,7 +22,21 @@ from jaxtyping import Array, Float, PyTree
 from duhamel.core.status import Status
 from duhamel.methods.base import Env, Moment, Slots
 
-from .loop import Move, State, Task, advance, finish, local_error, output, run, settle, start, unfinished
+from .loop import (
+    Move,
+    State,
+    Task,
+    advance,
+    begin_of,
+    finish,
+    first_slots,
+    measures,
+    output,
+    run,
+    settle,
+    start,
+    unfinished,
+)
 from .save import read
 
 
@@ -178,7 +192,7 @@ def pull_through(task: Task, x0: PyTree, end: State, grad: State, wanted: Task, 
     cot = walk(theta, rest, out, cot)
     cot = _first_slots(task, theta, rest, x0, cot)
     cot = _first_row(task, theta, rest, x0, out, cot)
-    early = _time_cotangent(task, jnp.zeros_like(s1), x0, cot.slots["x"]) if times else jnp.zeros_like(s1)
+    early = _time_cotangent(task, begin_of(task), x0, cot.slots["x"]) if times else jnp.zeros_like(s1)
     if times and out.hit_s is not None:  # event times are written relative to t0
         early = early + jnp.sum(out.hit_s, axis=0)
     still = jax.tree.map(jnp.zeros_like, eqx.filter(rest, eqx.is_inexact_array))
@@ -219,7 +233,7 @@ class _Incoming(NamedTuple):
     x: PyTree
     at_times: PyTree
     every: PyTree
-    error: Any
+    sums: dict[str, Any]
     hit_s: Any
     hit_x: PyTree
 
@@ -227,7 +241,7 @@ class _Incoming(NamedTuple):
 def _incoming(grad: State, end: State) -> _Incoming:
     hit_s, hit_x = (None, None) if grad.hits is None else (grad.hits.s, grad.hits.x)
     every = folded(grad.saves[1], end.accepted)
-    return _Incoming(grad.slots["x"], grad.saves[0], every, grad.error, hit_s, hit_x)
+    return _Incoming(grad.slots["x"], grad.saves[0], every, grad.sums, hit_s, hit_x)
 
 
 def times_perturbed(task: Task) -> bool:
@@ -320,7 +334,7 @@ def pull_row(
 ) -> Cotangents:
     """Take the cotangents of one row's outputs back to its inputs."""
     moved = row.h != 0
-    timed, wants_error = out.at_times is not None and not _empty(out.at_times), not _empty(out.error)
+    timed, wants_sums = out.at_times is not None and not _empty(out.at_times), not _empty(out.sums)
     smooth, fixed = eqx.partition(row.slots, eqx.is_inexact_array)
 
     def forward(smooth: PyTree, theta: PyTree) -> tuple:
@@ -331,22 +345,22 @@ def pull_row(
             t1 = t1 + done.landing.dt
         every = output(full, t1, done.slots["x"]) if not _empty(out.every) else None
         basis = full.stepper.densify(done.at, done.env) if timed else None
-        error = jnp.where(moved, local_error(full.stepper, done.env), 0.0) if wants_error else None
+        sums = _where(moved, measures(full, done.at, done.env)) if wants_sums else None
         hit = None if done.landing is None else (done.landing.dt, done.landing.before)
-        return eqx.filter(done.slots, eqx.is_inexact_array), every, basis, error, hit
+        return eqx.filter(done.slots, eqx.is_inexact_array), every, basis, sums, hit
 
-    (_, every, basis, _, hit), pull = jax.vjp(forward, smooth, theta)
-    every_bar = basis_bar = error_bar = hit_bar = None
+    (_, every, basis, sums, hit), pull = jax.vjp(forward, smooth, theta)
+    every_bar = basis_bar = sums_bar = hit_bar = None
     theta_bar, ts_bar, saved, hits = cot.theta, cot.ts, cot.saved, cot.hits
     if every is not None:
         every_bar = _where(moved, _dense(read(out.every, cot.steps), every))
     if timed:
         basis_bar, theta_bar, ts_bar, saved = _pull_times(task, theta, rest, out, row, basis, cot)
-    if wants_error:
-        error_bar = jnp.where(moved, out.error, 0.0)
+    if wants_sums:
+        sums_bar = _where(moved, _dense(out.sums, sums))
     if hit is not None:
         hit_bar, hits = _pull_hit(out, row, hit, hits, end)
-    slots_bar, step_bar = pull((cot.slots, every_bar, basis_bar, error_bar, hit_bar))
+    slots_bar, step_bar = pull((cot.slots, every_bar, basis_bar, sums_bar, hit_bar))
     return Cotangents(slots_bar, _add(theta_bar, step_bar), ts_bar, saved, cot.steps - moved, hits)
 
 
@@ -412,7 +426,7 @@ def _first_slots(task: Task, theta: PyTree, rest: PyTree, x0: PyTree, cot: Cotan
 
     def begin(x: PyTree, theta: PyTree) -> PyTree:
         full = _timed(task, theta, rest)
-        slots = carried(full, full.stepper.start(full.t0 + jnp.zeros_like(full.span), x))
+        slots = carried(full, first_slots(full, x))
         return eqx.filter(slots, eqx.is_inexact_array)
 
     _, pull = jax.vjp(begin, x0, theta)
@@ -423,14 +437,13 @@ def _first_slots(task: Task, theta: PyTree, rest: PyTree, x0: PyTree, cot: Cotan
 def _first_row(task: Task, theta: PyTree, rest: PyTree, x0: PyTree, out: _Incoming, cot: Cotangents) -> Cotangents:
     """What was saved before the first step: a save time equal to t0, and the first of every step's rows."""
     shape, dtype = task.span.shape, task.span.dtype
-    stepper, index = task.stepper, jnp.zeros(shape, jnp.int32)
+    stepper, index, begin = task.stepper, jnp.zeros(shape, jnp.int32), begin_of(task)
+    t = task.t0 + begin
 
     def first(x: PyTree, theta: PyTree, dt: Array) -> PyTree:
         full = _timed(task, theta, rest)
-        shifted = (
-            x if task.ts is None else jax.tree.map(lambda a, f: a + dt * f, x, stepper.slope(task.t0 + 0 * dt, x0))
-        )
-        return output(full, task.t0 + dt, shifted)
+        shifted = x if task.ts is None else jax.tree.map(lambda a, f: a + dt * f, x, stepper.slope(t, x0))
+        return output(full, t + dt, shifted)
 
     if _empty(out.at_times) and _empty(out.every):
         return cot
@@ -439,7 +452,7 @@ def _first_row(task: Task, theta: PyTree, rest: PyTree, x0: PyTree, out: _Incomi
         x_bar, theta_bar, _ = pull(_dense(read(out.every, index), value))
         cot = cot._replace(slots={"x": _add(cot.slots["x"], x_bar)}, theta=_add(cot.theta, theta_bar))
     if not _empty(out.at_times):
-        now = jnp.broadcast_to(task.ts[0] == 0, shape)
+        now = jnp.broadcast_to(task.ts[0] == begin, shape)
         x_bar, theta_bar, dt_bar = pull(_where(now, _dense(read(out.at_times, index), value)))
         ts_bar = cot.ts.at[0].add(jnp.sum(dt_bar))
         slots = {"x": _add(cot.slots["x"], x_bar)}
