@@ -15,6 +15,7 @@ _HOME = {
     "core.linear": ("Dense", "Diagonal", "Linear", "Scalar", "Zero"),
     "core.status": ("Status",),
     "methods.base": ("Method",),
+    "methods.bdf": ("BDF",),
     "methods.explicit": (
         "Bosh3",
         "Dopri5",
@@ -32,6 +33,19 @@ _HOME = {
         "Verner9",
     ),
     "methods.exponential": ("ETD1", "ETDRK2", "ETDRK3", "ETDRK4", "ExponentialRK", "HochbruckOstermann", "Krogstad"),
+    "methods.implicit": (
+        "ESDIRK",
+        "ESDIRK32",
+        "ESDIRK43",
+        "ESDIRK54",
+        "ImplicitEuler",
+        "Kvaerno3",
+        "Kvaerno4",
+        "Kvaerno5",
+        "TRBDF2",
+        "Trapezoid",
+    ),
+    "methods.newton": ("Newton",),
     "methods.symplectic": (
         "McLachlan4",
         "McLachlan8",
