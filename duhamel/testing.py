@@ -3,10 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import Array, PyTree
+
+from duhamel.methods.base import Moment, like, time_dtype
 
 from duhamel.core.problem import as_problem
 from duhamel.methods.base import Moment, time_dtype
@@ -83,6 +86,58 @@ def gradient_error(f: Callable, *args: PyTree, step: float = 1e-5, directions: i
 
 def _shifted(arrays: PyTree, direction: PyTree, s: float) -> PyTree:
     return jax.tree.map(lambda a, d: a + s * d, arrays, direction)
+
+
+class Given(eqx.Module):
+    """A method bound to a problem for many lanes, with the draws of every step given: paths that can be refined.
+
+    draws  name of a draw (`Method.noise`): a pytree with leaves (steps, ..., lanes)
+    """
+
+    method: Any
+    problem: Any
+    draws_of_steps: dict[str, PyTree]
+    args: PyTree = None
+    lanes: int = eqx.field(static=True, default=1)
+    tol: Any = None
+
+    @property
+    def L(self) -> Any:
+        return self.problem.linear()
+
+    def call(self, k: int, t: Any, x: PyTree, *more: PyTree) -> PyTree:
+        return self._lanewise(self.method.fields(self.problem)[k], t, x, *more)
+
+    def slope(self, t: Any, x: PyTree) -> PyTree:
+        return self._lanewise(self.problem.field, t, x)
+
+    def _lanewise(self, f: Callable, t: Any, x: PyTree, *more: PyTree) -> PyTree:
+        each = lambda t, x, *more: f(t, x, self.args, *more)  # noqa: E731
+        return jax.vmap(each, in_axes=(0, *(-1 for _ in (x, *more))), out_axes=-1)(t, x, *more)
+
+    def draws(self, at: Any) -> dict[str, PyTree]:
+        return jax.tree.map(lambda leaf: leaf[at.index], self.draws_of_steps)
+
+    def coefficients(self, at: Any, slots: dict[str, PyTree]) -> list[Any]:
+        return [like(c, slots["x"]) for c in self.method.coef(self.L, at.t, at.h)]
+
+
+@eqx.filter_jit
+def march(method: Any, problem: Any, x0: PyTree, draws: dict[str, PyTree], h: Any, steps: Any) -> dict[str, PyTree]:
+    """The slots of a method after a number of equal steps with given draws, from time 0; one compilation for all grids.
+
+    x0     leaves (..., lanes)
+    draws  leaves (at least steps, ..., lanes)
+    """
+    bound = Given(method, problem, draws)
+    lanes = jax.tree.leaves(x0)[0].shape[-1]
+    h = jnp.broadcast_to(jnp.asarray(h, time_dtype(x0)), (lanes,))
+
+    def one(i: Array, slots: dict[str, PyTree]) -> dict[str, PyTree]:
+        at = Moment(i, i * h, i * h, h)
+        return method.keep(method.attempt(bound, at, slots))
+
+    return jax.lax.fori_loop(0, steps, one, method.start(bound, 0.0 * h, x0))
 
 
 def traces(f: Callable) -> tuple[Callable, Callable[[], int]]:

@@ -1,5 +1,6 @@
 """Which methods fit which problem: the words in which a method refuses one."""
 
+from collections.abc import Sequence
 from typing import NoReturn
 
 from duhamel.core.problem import (
@@ -29,7 +30,9 @@ def kind(problem: Problem) -> str:
 
 def fitting(problem: Problem) -> tuple[str, ...]:
     """Names of methods that solve the problem, best known first."""
-    if isinstance(problem, Stochastic | LangevinProblem):
+    if isinstance(problem, Stochastic):
+        return fitting_noise(problem.noise, problem.calculus)
+    if isinstance(problem, LangevinProblem):
         return ()
     names = {
         MassProblem: (),
@@ -40,7 +43,29 @@ def fitting(problem: Problem) -> tuple[str, ...]:
     return names.get(type(problem), ("Tsit5()",))
 
 
+def fitting_noise(noise: str, calculus: str) -> tuple[str, ...]:
+    """Names of methods for an SDE, the most accurate first."""
+    if noise == "additive":
+        return "ShARK()", "SRA1()", "EulerMaruyama()"
+    if calculus == "ito":
+        best = {
+            "scalar": ("SOSRI()", "SRIW1()", "Milstein()"),
+            "diagonal": ("SOSRI()", "SRIW1()", "Milstein()"),
+            "commutative": ("Milstein()",),
+            "general": ("Milstein(areas=True)",),
+        }
+        return *best[noise], "EulerMaruyama()", "DRI1()"
+    if noise == "general":
+        return "Milstein(areas=True)", "SPaRK()", "StochasticHeun()", "ReversibleHeun()"
+    return "SlowRK()", "SPaRK()", "Milstein()", "StochasticHeun()", "ReversibleHeun()"
+
+
 def refuse(method: str, problem: Problem) -> NoReturn:
     fit = fitting(problem)
-    remedy = f"; use {', '.join(fit)}" if fit else ""
+    remedy = f"; use {listed(fit)}" if fit else ""
     raise ValueError(f"{method} cannot solve {kind(problem)}{remedy}.")
+
+
+def listed(names: Sequence[str], last: str = "or") -> str:
+    """a, b or c."""
+    return f" {last} ".join(filter(None, (", ".join(names[:-1]), names[-1])))
