@@ -17,6 +17,7 @@ Draws, all of the size of sqrt(h), components of a Brownian motion apart:
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
+from typing import NamedTuple
 
 Term = tuple[float, int] | tuple[float, int, str]
 Sum = tuple[Term, ...]
@@ -167,30 +168,31 @@ SLOWRK = StochasticTableau(
 # fmt: on
 
 
-def sri(
-    name: str,
-    reference: str,
-    *,
-    A0: Sequence[Sequence[float]],
-    A1: Sequence[Sequence[float]],
-    B0: Sequence[Sequence[float]],
-    B1: Sequence[Sequence[float]],
-    alpha: Sequence[float],
-    beta1: Sequence[float],
-    beta2: Sequence[float],
-    beta3: Sequence[float],
-    beta4: Sequence[float],
-) -> StochasticTableau:
-    """Roessler's form for diagonal or scalar Ito noise: a chain H0 of stages for the drift and a chain H1 for the noise.
+class SRI(NamedTuple):
+    """Numbers of Roessler's form for diagonal or scalar Ito noise: a chain H0 of stages for the drift, H1 for the noise.
 
         H0_i = x + h sum_j A0_ij f(H0_j) + sum_j B0_ij G(H1_j) I_10 / h         at t + h sum_j A0_ij
         H1_i = x + h sum_j A1_ij f(H0_j) + sum_j B1_ij G(H1_j) sqrt(h)          at t + h sum_j A1_ij
         x1   = x + h sum_i alpha_i f(H0_i)
                  + sum_i G(H1_i) (beta1_i I_1 + beta2_i I_11 / sqrt(h) + beta3_i I_10 / h + beta4_i I_111 / h)
 
-    A and B hold rows of 0, 1, 2, ... entries. The embedded method is Milstein's: the error is what beta3 and beta4 add, and
-    the drift less Euler's.
+    A and B hold rows of 0, 1, 2, ... entries.
     """
+
+    A0: Sequence[Sequence[float]]
+    A1: Sequence[Sequence[float]]
+    B0: Sequence[Sequence[float]]
+    B1: Sequence[Sequence[float]]
+    alpha: Sequence[float]
+    beta1: Sequence[float]
+    beta2: Sequence[float]
+    beta3: Sequence[float]
+    beta4: Sequence[float]
+
+
+def sri(name: str, numbers: SRI, reference: str) -> StochasticTableau:
+    """The tableau. Its embedded method is Milstein's: the error is what beta3 and beta4 add, and the drift less Euler's."""
+    A0, A1, B0, B1, alpha, beta1, beta2, beta3, beta4 = numbers
     stages: list[Sum] = []
     nodes: list[float] = []
     drift: dict[int, int] = {}  # stage H0_i stands at drift[i], H1_i at noise[i]
@@ -212,8 +214,8 @@ def sri(
     for i in range(len(alpha)):
         later = any(row[i] for row in (*A0[i + 1 :], *A1[i + 1 :]))
         if alpha[i] or later:
-            drift[i] = add(sum(A0[i]), f(A0[i]) + g(B0[i], dW=0.5, H=1.0))
-        noise[i] = add(sum(A1[i]), f(A1[i]) + g(B1[i], root=1.0))
+            drift[i] = add(sum(A0[i], 0.0), f(A0[i]) + g(B0[i], dW=0.5, H=1.0))
+        noise[i] = add(sum(A1[i], 0.0), f(A1[i]) + g(B1[i], root=1.0))
     beyond = g(beta3, dW=0.5, H=1.0) + g(beta4, I111=1.0)
     end = _merged(f(alpha) + g(beta1, dW=1.0) + g(beta2, I11=1.0) + beyond)
     error = _merged(f([alpha[0] - 1.0, *alpha[1:]]) + beyond)
@@ -226,8 +228,7 @@ def _merged(terms: Sum) -> Sum:
 
 
 # fmt: off
-SRIW1 = sri(
-    "SRIW1", "A. Roessler, SIAM J. Numer. Anal. 48 (2010) 922-952, table 6.3",
+SRIW1_NUMBERS = SRI(
     A0=((), (3 / 4,), (0.0, 0.0), (0.0, 0.0, 0.0)),
     A1=((), (1 / 4,), (1.0, 0.0), (0.0, 0.0, 1 / 4)),
     B0=((), (3 / 2,), (0.0, 0.0), (0.0, 0.0, 0.0)),
@@ -237,8 +238,7 @@ SRIW1 = sri(
     beta3=(2.0, -4 / 3, -2 / 3, 0.0), beta4=(-2.0, 5 / 3, -2 / 3, 1.0),
 )
 
-SOSRI = sri(
-    "SOSRI", "C. Rackauckas, Q. Nie, arXiv:1804.04344 (stability-optimised), numbers as in StochasticDiffEq.jl",
+SOSRI_NUMBERS = SRI(
     A0=(
         (), (-0.04199224421316468,), (2.842612915017106, -2.0527723684000727),
         (4.338237071435815, -2.8895936137439793, 2.3017575594644466),
@@ -262,3 +262,6 @@ SOSRI = sri(
     beta4=(0.11522663875443433, -0.57877086147738, 0.2857851028163886, 0.17775911990655704),
 )
 # fmt: on
+
+SRIW1 = sri("SRIW1", SRIW1_NUMBERS, "A. Roessler, SIAM J. Numer. Anal. 48 (2010) 922-952, table 6.3")
+SOSRI = sri("SOSRI", SOSRI_NUMBERS, "C. Rackauckas, Q. Nie, arXiv:1804.04344; numbers as in StochasticDiffEq.jl")
