@@ -9,10 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from duhamel.methods.base import Moment, like, time_dtype
-
 from duhamel.core.problem import as_problem
-from duhamel.methods.base import Moment, time_dtype
+from duhamel.methods.base import Moment, like, time_dtype
 from duhamel.solver import checks
 from duhamel.solver.stepper import bind
 
