@@ -9,6 +9,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import PyTree
 
+from duhamel.core.brownian import Counter, VirtualTree
 from duhamel.core.linear import Zero
 from duhamel.core.problem import LangevinProblem, Problem, Stochastic
 from duhamel.methods.base import Method, RowMethod
@@ -168,14 +169,27 @@ def fits(problem: Problem, method: Any, control: Any, adjoint: Any, save: Any, e
         )
 
 
-def noise(problem: Problem, method: Method, control: Any, key: Any, noise: Any, t0: Any, t1: Any, events: Any) -> Any:
+def noise(
+    problem: Problem,
+    method: Method,
+    control: Any,
+    key: Any,
+    noise: Any,
+    t0: Any,
+    t1: Any,
+    events: Any,
+    resume: Resume | None = None,
+) -> Any:
     """How the Brownian path is drawn, or None for equations without noise."""
     if not isinstance(problem, Stochastic | LangevinProblem):
         if key is not None or noise is not None:
             raise ValueError(f"key and noise are for equations with noise, and this is {kind(problem)}.")
         return None
-    from duhamel.core.brownian import Counter, VirtualTree
-
+    if resume is not None:
+        raise ValueError(
+            "x0 is the Solution of a stochastic equation, whose Brownian path was drawn for its own time span: solve to "
+            "the last time at once, with the times in between as save times."
+        )
     if key is None:
         raise ValueError(f"{kind(problem)} needs a key for its Brownian path: solve(..., key=jax.random.key(0)).")
     if not (hasattr(key, "dtype") and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):

@@ -78,7 +78,7 @@ def ensemble(
     begin, t1, ts = checks.times(t1_or_ts, begin, dtype)
     t0 = begin if resume is None else t0
     checks.fixed_grid(control, begin, t1)
-    noise = checks.noise(problem, method, control, key, noise, begin, t1, events)
+    noise = checks.noise(problem, method, control, key, noise, begin, t1, events, resume)
     steps = step_limit(control, max_steps, events, save)
     axes = _axes(args, in_axes, lanes)
     table = tabulate(method, problem.linear(), control, begin, t1)
@@ -143,8 +143,8 @@ def _ensemble(
     stepper = with_arrays(stepper, args, table)
     if noise is not None:
         chosen, keys = noise
-        bound = chosen.bind(keys[0], stepper.problem.noise_shape(t0, x_one, one), t1 - t0, method.noise)
-        bound = eqx.tree_at(lambda n: n.key, bound, keys)
+        shape = stepper.problem.noise_shape(t0, x_one, one)
+        bound = jax.vmap(lambda key: chosen.bind(key, shape, t1 - t0, method.noise))(keys)
         stepper = eqx.tree_at(lambda s: s.noise, stepper, bound, is_leaf=lambda v: v is None)
     chunk = min(lanes, _width(stepper, x_one) if width is None else width)
     x = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), x0s)

@@ -24,7 +24,7 @@ TAIL = 64  # width of the chunks once few lanes are left
 
 class Bundle(NamedTuple):
     """Everything that belongs to lanes. `ids` says where a lane came from; `args` are the per-lane arguments, and the
-    noise's keys."""
+    noise."""
 
     state: State
     span: Array
@@ -33,11 +33,11 @@ class Bundle(NamedTuple):
 
 
 def lane_args(task: Task) -> tuple[PyTree, PyTree]:
-    """((arguments with a leading lane axis, keys of the noise), shared arguments), None where the other is not."""
+    """((arguments with a leading lane axis, noise of every lane), shared arguments), None where the other is not."""
     axes, noise = task.stepper.axes, task.stepper.noise
     per = jax.tree.map(lambda axis, leaf: leaf if axis == 0 else None, axes, task.stepper.args, is_leaf=_none)
     shared = jax.tree.map(lambda axis, leaf: None if axis == 0 else leaf, axes, task.stepper.args, is_leaf=_none)
-    return (per, None if noise is None else noise.key), shared
+    return (per, noise), shared
 
 
 def _none(value: Any) -> bool:
@@ -47,9 +47,9 @@ def _none(value: Any) -> bool:
 def with_lanes(task: Task, span: Array, per: PyTree) -> Task:
     """The task of some of the lanes."""
     _, shared = lane_args(task)
-    args, key = per
+    args, noise = per
     task = eqx.tree_at(lambda t: (t.span, t.stepper.args), task, (span, eqx.combine(args, shared)), is_leaf=_none)
-    return task if key is None else eqx.tree_at(lambda t: t.stepper.noise.key, task, key)
+    return task if noise is None else eqx.tree_at(lambda t: t.stepper.noise, task, noise)
 
 
 def lanes_of(tree: PyTree, pick: Any) -> PyTree:

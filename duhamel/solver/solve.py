@@ -85,7 +85,7 @@ def solve(
     begin, t1, ts = checks.times(t1_or_ts, begin, dtype)
     t0 = begin if resume is None else t0
     checks.fixed_grid(control, begin, t1)
-    noise = checks.noise(problem, method, control, key, noise, begin, t1, events)
+    noise = checks.noise(problem, method, control, key, noise, begin, t1, events, resume)
     steps = step_limit(control, max_steps, events, save)
     table = tabulate(method, problem.linear(), control, begin, t1)
     dt0 = None if dt0 is None else jnp.asarray(dt0, dtype)

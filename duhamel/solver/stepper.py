@@ -20,7 +20,7 @@ class Stepper(eqx.Module):
     problem  its functions hold every array they close over as a leaf (`Problem.closed`)
     args   the problem's arguments; with lanes, `axes` says which carry a leading lane axis (0), which are shared (None)
     table  coefficients of a fixed grid, tabulated beforehand: one row a step, or one row for all steps
-    noise  Brownian increments, or None; with lanes its key carries the lanes in front
+    noise  Brownian increments, or None; with lanes all its arrays have the lanes in front
     tol    (rtol, atol), or None on a fixed grid
     lanes  0: t is (), x any pytree. 1: t is (lanes,), each leaf of x is (..., lanes)
     """
@@ -64,7 +64,7 @@ class Stepper(eqx.Module):
         if self.lanes == 0:
             return self.noise.increment(at.index, at.s, at.h)
         one = lambda noise, s, h: noise.increment(at.index, s, h)  # noqa: E731
-        return jax.vmap(one, in_axes=(_key_axis(self.noise), 0, 0), out_axes=-1)(self.noise, at.s, at.h)
+        return jax.vmap(one, in_axes=0, out_axes=-1)(self.noise, at.s, at.h)
 
     def coefficients(self, at: Moment, slots: Slots) -> list[Any]:
         method = self.method
@@ -80,12 +80,6 @@ class Stepper(eqx.Module):
     def interpolate(self, at: Moment, theta: Any, basis: Env) -> PyTree:
         """x(t + theta h)."""
         return self.method.interpolate(self, at, theta, basis)
-
-
-def _key_axis(noise: Any) -> Any:
-    """The key carries the lanes; everything else of the noise is shared."""
-    none = jax.tree.map(lambda _: None, noise)
-    return eqx.tree_at(lambda n: n.key, none, 0, is_leaf=lambda v: v is None)
 
 
 def bind(
