@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from .levy import METHODS, area
+from .threefry import normal, words
 from .wavelets import Matrix
 from .wavelets import weights as tree_weights
 
@@ -79,7 +80,7 @@ class Counter(Noise):
         leaves = jax.tree.leaves(shape)
         drawn = tuple(name for name in NAMES if name in names or ("A" in names and name in ("dW", "H")))
         keys = {
-            name: [jax.random.fold_in(jax.random.fold_in(key, j), NAMES.index(name)) for j in range(len(leaves))]
+            name: [words(jax.random.fold_in(jax.random.fold_in(key, j), NAMES.index(name))) for j in range(len(leaves))]
             for name in drawn
         }
         return BoundCounter(keys, shape, tuple(names), self.area, self.terms)
@@ -101,14 +102,14 @@ class BoundCounter(BoundNoise):
             if name != "A"
         }
         if "A" in self.names:
-            key = jax.random.fold_in(self.keys["A"][0], index)
+            key = jax.random.fold_in(jax.random.wrap_key_data(self.keys["A"][0], impl="threefry2x32"), index)
             (dW,), (H,) = (jax.tree.leaves(drawn[name]) for name in ("dW", "H"))
             K = jax.tree.leaves(drawn["K"])[0] if "K" in drawn else None
             drawn["A"] = tree.unflatten([area(key, dW, H, h, K=K, method=self.area, terms=self.terms)])
         return {name: drawn[name] for name in self.names}
 
     def _draw(self, name: str, j: int, leaf: Any, index: Any, h: Any) -> Any:
-        z = jax.random.normal(jax.random.fold_in(self.keys[name][j], index), leaf.shape, leaf.dtype)
+        z = normal(self.keys[name][j], index, leaf.shape, leaf.dtype)
         scale = _sqrt(VARIANCE[name] * jnp.abs(h))
         return scale.astype(leaf.dtype) * z
 
@@ -171,7 +172,8 @@ class BoundTree(BoundNoise):
         length, numbers, weights = tree_weights(self.levels, k, self.span, s, u)
         scale = {name: _sqrt(length) * sqrt(VARIANCE[name]) * sign for name, sign in (("dW", 1), ("H", -1), ("K", 1))}
         leaves, tree = jax.tree.flatten(self.shape)
-        sums = [_combined(jax.random.fold_in(self.key, j), numbers, weights, leaf) for j, leaf in enumerate(leaves)]
+        keys = [words(jax.random.fold_in(self.key, j)) for j in range(len(leaves))]
+        sums = [_combined(key, numbers, weights, leaf) for key, leaf in zip(keys, leaves, strict=True)]
         return {
             name: tree.unflatten([scale[name].astype(total[0].dtype) * total[NAMES.index(name)] for total in sums])
             for name in names
@@ -187,7 +189,7 @@ def _combined(key: Any, numbers: Any, weights: Matrix, leaf: Any) -> list[Any]:
     rows = jnp.stack([jnp.stack(row) for row in weights]).astype(leaf.dtype)  # (coefficient, wavelet, node)
 
     def term(number: Any, w: Any) -> list[Any]:
-        z = jax.random.normal(jax.random.fold_in(key, number), (k, *leaf.shape), leaf.dtype)
+        z = normal(key, number, (k, *leaf.shape), leaf.dtype)
         return [sum(w[j, i] * z[i] for i in range(k)) for j in range(k)]
 
     if leaf.size <= AT_ONCE:

@@ -187,8 +187,8 @@ def noise(
         return None
     if resume is not None:
         raise ValueError(
-            "x0 is the Solution of a stochastic equation, whose Brownian path was drawn for its own time span: solve to "
-            "the last time at once, with the times in between as save times."
+            "x0 is the Solution of a stochastic equation, whose Brownian path was drawn for its own time span: solve "
+            "to the last time at once, with the times in between as save times."
         )
     if key is None:
         raise ValueError(f"{kind(problem)} needs a key for its Brownian path: solve(..., key=jax.random.key(0)).")
