@@ -10,6 +10,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "core.flows": ("Flows",),
     "core.brownian": ("Counter", "Noise", "VirtualTree"),
     "core.problem": ("DAE", "Langevin", "ODE", "Problem", "SDE", "Semilinear", "Separable", "Split"),
     "core.linear": ("Dense", "Diagonal", "Linear", "Scalar", "Zero"),
@@ -62,7 +63,9 @@ _HOME = {
         "TRBDF2",
         "Trapezoid",
     ),
-    "methods.newton": ("Newton",),
+    "methods.newton": ("Newton"),
+    "methods.reversible": ("Reversible"),
+    "methods.splitting": ("Lie", "Splitting", "Strang"),
     "methods.symplectic": (
         "McLachlan4",
         "McLachlan8",

@@ -48,18 +48,18 @@ def marcher(problem: Any, method: Any, x0: PyTree, t1: float, *, t0: float = 0.0
     problem  a Problem or a vector field, without noise
     """
     problem = as_problem(problem)
-    x0, args, t0 = jax.tree.map(jnp.asarray, x0), checks.arguments(args, time_dtype(x0)), jnp.asarray(t0, float)
-    stepper = bind(problem, method, t0, x0, args)
+    x0, args, begin = jax.tree.map(jnp.asarray, x0), checks.arguments(args, time_dtype(x0)), jnp.asarray(t0, float)
+    stepper = bind(problem, method, begin, x0, args)
 
     @jax.jit
     def run(n: Any) -> PyTree:
-        h = (t1 - t0) / n
+        h = (t1 - begin) / n
 
         def body(i: Any, slots: dict) -> dict:
-            at = Moment(i, i * h, t0 + i * h, h)
+            at = Moment(i, i * h, begin + i * h, h)
             return method.keep(stepper.attempt(at, slots))
 
-        return jax.lax.fori_loop(0, n, body, stepper.start(t0, x0))["x"]
+        return jax.lax.fori_loop(0, n, body, stepper.start(begin, x0))["x"]
 
     return lambda n: run(jnp.asarray(n))
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NoReturn
 
+from duhamel.core.flows import FlowsProblem
 from duhamel.core.problem import (
     Deterministic,
     LangevinProblem,
@@ -24,6 +25,7 @@ def kind(problem: Problem) -> str:
         SeparableProblem: "a separable equation in (q, p)",
         MassProblem: "an equation with a mass matrix",
         LangevinProblem: "underdamped Langevin dynamics",
+        FlowsProblem: "an equation given by flows",
     }
     return names.get(type(problem), f"a {type(problem).__name__}")
 
@@ -38,6 +40,7 @@ def fitting(problem: Problem) -> tuple[str, ...]:
         MassProblem: (),
         SeparableProblem: ("Tsit5()", "Dopri8()", "StormerVerlet()", "McLachlan4()", "Yoshida8()"),
         SplitProblem: ("Tsit5()", "Dopri8()"),
+        FlowsProblem: ("Strang()", "Lie()"),
         Deterministic: ("Tsit5()", "Dopri8()", "Bosh3()"),
     }
     return names.get(type(problem), ("Tsit5()",))
