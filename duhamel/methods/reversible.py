@@ -36,8 +36,8 @@ class Reversible(Method):
     def __check_init__(self) -> None:
         if not isinstance(one_step(self.base, "Reversible"), RowMethod):
             raise ValueError(
-                f"Reversible takes an explicit method, and {type(self.base).__name__} is not made of rows; use Tsit5(), "
-                "RK4() or another explicit one."
+                f"Reversible takes an explicit method, and {type(self.base).__name__} is not made of rows: use "
+                "Tsit5(), RK4() or another explicit one."
             )
         if not 0.0 < self.coupling <= 1.0:
             raise ValueError(f"coupling must be greater than 0 and at most 1, such as 0.999, got {self.coupling:g}.")
