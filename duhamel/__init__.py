@@ -63,8 +63,8 @@ _HOME = {
         "TRBDF2",
         "Trapezoid",
     ),
-    "methods.newton": ("Newton"),
-    "methods.reversible": ("Reversible"),
+    "methods.newton": ("Newton",),
+    "methods.reversible": ("Reversible",),
     "methods.splitting": ("Lie", "Splitting", "Strang"),
     "methods.symplectic": (
         "McLachlan4",
