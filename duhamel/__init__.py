@@ -77,6 +77,8 @@ _HOME = {
         "Yoshida6",
         "Yoshida8",
     ),
+    "methods.linalg": ("Banded", "BlockDiagonal", "DenseLU", "LinearSolver"),
+    "methods.rosenbrock": ("Rodas4", "Rodas5P", "Ros23", "Rosenbrock"),
     "rows.pattern": ("Pattern", "Row"),
     "rows.plan": ("Plan", "Segment"),
     "solver.adjoint": ("Forward", "Tape"),

@@ -25,6 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 
 from . import jacobian as jac
 from . import lu
@@ -205,7 +206,7 @@ class BlockDiagonal(LinearSolver):
 
 def check_mass(linear: LinearSolver, mass: Any) -> None:
     """Raises one sentence if a mass matrix has entries where the solver's storage has none."""
-    if isinstance(mass, jax.core.Tracer) or isinstance(linear, DenseLU):
+    if isinstance(mass, Tracer) or isinstance(linear, DenseLU):
         return
     n = mass.shape[0]
     i, j = np.indices((n, n))
