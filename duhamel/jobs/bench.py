@@ -36,7 +36,7 @@ def run_bench(
     """Run a benchmark, print its records, and write them to runs/bench-NAME/ and to `json`.
 
     A module of `duhamel.bench` has `run`, and may have `COLUMNS` (heading: key of a record), `CAPTION` of that table,
-    and `figures(records, context)`.
+    and `figures(records, context)`. A record with `hidden` is left out of the table.
     """
     if benchmark not in BENCHMARKS:
         raise ValueError(f"no benchmark is called {benchmark!r}; {nearest(benchmark, BENCHMARKS)}")
@@ -69,7 +69,8 @@ def run_bench(
 
 
 def _table(found: list[Record], columns: dict[str, str], caption: str) -> Table:
-    rows = tuple(tuple(record.as_dict().get(key) for key in columns.values()) for record in found)
+    shown = [record.as_dict() for record in found if not record.more.get("hidden")]
+    rows = tuple(tuple(row.get(key) for key in columns.values()) for row in shown)
     peers = sorted({f"{r.more['peer']} {r.more['peer_version']}" for r in found if r.more.get("peer")})
     if peers:
         several = "s are" if len(peers) > 1 else " is"

@@ -8,7 +8,7 @@ import duhamel as dh
 from duhamel.bench.detest import outcomes
 from duhamel.problems.detest import DETEST
 
-# Error at t = 20 over the tolerance: errors along an orbit add up over three revolutions, and D5 passes close to the sun
+# Error at t = 20 over the tolerance: errors along an orbit add up over three revolutions; D5 passes close to the sun
 # (elsewhere, orbits); measured: at most (16, 220), (0.4, 5), (11, 60).
 FACTORS = {"Tsit5": (30, 400), "Dopri8": (1, 10), "Verner8": (25, 150)}
 SIZES = sorted({problem.size for problem in DETEST.values()})
