@@ -12,7 +12,7 @@ from jaxtyping import PyTree
 from duhamel.core.brownian import Counter, VirtualTree
 from duhamel.core.linear import Zero
 from duhamel.core.problem import LangevinProblem, Problem, Stochastic
-from duhamel.methods.base import Method, RowMethod
+from duhamel.methods.base import Method, RowMethod, time_dtype
 from duhamel.methods.fits import kind
 
 from .adjoint import Adjoint
@@ -96,8 +96,10 @@ def times(t1_or_ts: Any, t0: Any, dtype: Any) -> tuple[Any, Any, Any]:
     return t0, (ts if ts.ndim == 0 else ts[-1]), (None if ts.ndim == 0 else ts)
 
 
-def control(control: PID | Fixed, method: Method, dtype: Any) -> PID | Fixed:
-    """The control with its tolerances as arrays, so that other tolerances do not compile again."""
+def control(control: PID | Fixed, method: Method, x: PyTree) -> PID | Fixed:
+    """The control with its tolerances as arrays, so that other tolerances do not compile again. x: one lane's state, or
+    its shapes."""
+    dtype = time_dtype(x)
     if isinstance(control, Fixed):
         return control
     if not isinstance(control, PID):
@@ -111,7 +113,10 @@ def control(control: PID | Fixed, method: Method, dtype: Any) -> PID | Fixed:
     tolerances = eqx.tree_at(lambda c: (c.rtol, c.atol), control, arrays)
     if not concrete((control.rtol, control.atol)):
         return tolerances
-    rtol, atol, eps = float(control.rtol), float(control.atol), float(jnp.finfo(dtype).eps)
+    if np.ndim(control.rtol) != 0:
+        raise ValueError(f"rtol is one number, got shape {np.shape(control.rtol)}; give atol one number a component.")
+    _component_atol(control.atol, x)
+    rtol, atol, eps = float(control.rtol), float(np.min(control.atol)), float(jnp.finfo(dtype).eps)
     if not (rtol >= 0 and atol >= 0 and rtol + atol > 0 and np.isfinite(rtol + atol)):
         raise ValueError(
             f"rtol and atol must be finite, not negative and not both zero, got rtol={rtol:g}, atol={atol:g}."
@@ -122,6 +127,17 @@ def control(control: PID | Fixed, method: Method, dtype: Any) -> PID | Fixed:
             "Raise rtol, or make x0 float64 (jax.config.update('jax_enable_x64', True))."
         )
     return tolerances
+
+
+def _component_atol(atol: Any, x: PyTree) -> None:
+    if np.ndim(atol) == 0:
+        return
+    shapes = [np.shape(leaf) for leaf in jax.tree.leaves(x)]
+    if len(shapes) != 1 or shapes[0] != np.shape(atol):
+        raise ValueError(
+            f"atol has shape {np.shape(atol)} and the state {shapes[0] if len(shapes) == 1 else shapes}: give one "
+            "number, or an array like a state that is one array."
+        )
 
 
 def fixed_grid(control: PID | Fixed, t0: Any, t1: Any) -> None:

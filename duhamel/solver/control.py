@@ -38,7 +38,8 @@ class PID(eqx.Module):
         h_next = h * clip(safety * E_n^-a * E_{n-1}^b * E_{n-2}^-c),   k = error_order + 1,
         a = (i + p + d)/k,  b = (p + 2d)/k,  c = d/k
 
-    rtol, atol  relative and absolute tolerance; 1e-3 draws a picture, 1e-6 is the default, 1e-9 wants float64
+    rtol, atol  relative and absolute tolerance; 1e-3 draws a picture, 1e-6 is the default, 1e-9 wants float64. atol may
+                be an array, one number a component, for components of very different size
     p, i, d     gains. (0, 1, 0) is the classical controller, which rejects a fifth of the steps where stability limits
                 them; a little p ends that: 1.5 in 834 on Van der Pol with mu up to 200, at a tenth more steps elsewhere
     stops       times at which the vector field is discontinuous (a switch, the knots of a piecewise linear path): a

@@ -73,7 +73,7 @@ def ensemble(
         raise ValueError("an ensemble has no dense output; give save times, or vmap solve(..., save=Save(dense=True)).")
     dtype = time_dtype(x0s)
     checks.fits(problem, method, control, adjoint, save, events)
-    control = checks.control(control, method, dtype)
+    control = checks.control(control, method, jax.tree.map(lambda leaf: leaf[0], x0s))
     args = checks.arguments(args, dtype)
     begin, t1, ts = checks.times(t1_or_ts, begin, dtype)
     t0 = begin if resume is None else t0
@@ -148,6 +148,8 @@ def _ensemble(
         stepper = eqx.tree_at(lambda s: s.noise, stepper, bound, is_leaf=lambda v: v is None)
     chunk = min(lanes, _width(stepper, x_one) if width is None else width)
     x = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), x0s)
+    if isinstance(control, PID) and jnp.ndim(control.atol):
+        control = eqx.tree_at(lambda c: c.atol, control, control.atol[..., None])
     everywhere = jnp.broadcast_to(t1, (lanes,))
     task, h = prepare(stepper, x, t0, everywhere, ts, control, save, events, resume, progress, dt0, max_steps)
     if stepper.table is not None:

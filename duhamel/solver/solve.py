@@ -80,7 +80,7 @@ def solve(
     save = Save() if save is None else save
     dtype = time_dtype(x0)
     checks.fits(problem, method, control, adjoint, save, events)
-    control = checks.control(control, method, dtype)
+    control = checks.control(control, method, x0)
     args = checks.arguments(args, dtype)
     begin, t1, ts = checks.times(t1_or_ts, begin, dtype)
     t0 = begin if resume is None else t0

