@@ -79,6 +79,7 @@ _HOME = {
     ),
     "methods.linalg": ("Banded", "BlockDiagonal", "DenseLU", "LinearSolver"),
     "methods.rosenbrock": ("Rodas4", "Rodas5P", "Ros23", "Rosenbrock"),
+    "methods.tase": ("MSRKTASE2", "MSRKTASE3", "TASE"),
     "rows.pattern": ("Pattern", "Row"),
     "rows.plan": ("Plan", "Segment"),
     "solver.adjoint": ("Forward", "Tape"),
