@@ -51,6 +51,8 @@ _HOME = {
     ),
     "methods.weak": ("DRI1",),
     "methods.exponential": ("ETD1", "ETDRK2", "ETDRK3", "ETDRK4", "ExponentialRK", "HochbruckOstermann", "Krogstad"),
+    "methods.imex": ("ARS222", "ARS232", "ARS343", "ARS443", "IMEXRK", "KenCarp3", "KenCarp4", "KenCarp5"),
+    "methods.sbdf": ("SBDF", "SBDF2", "SBDF3", "SBDF4"),
     "methods.implicit": (
         "ESDIRK",
         "ESDIRK32",

@@ -111,6 +111,11 @@ class Method(eqx.Module):
         return ()
 
     @property
+    def equal_steps(self) -> bool:
+        """Whether every step must have the same length, as in a multistep formula."""
+        return False
+
+    @property
     def noise(self) -> tuple[str, ...]:
         """Brownian quantities of a step: "dW"; "H" space-time area; "K" space-time-time area. () for ODEs."""
         return ()

@@ -161,6 +161,18 @@ def fixed_grid(control: PID | Fixed, t0: Any, t1: Any) -> None:
         )
 
 
+def _equal_steps(method: Method, control: Any) -> None:
+    """Multistep formulas hold for one step length; another would be a silent wrong answer."""
+    if not (method.equal_steps and isinstance(control, Fixed) and control.grid is not None):
+        return
+    steps = np.diff(np.asarray(control.grid, np.float64)) if concrete(control.grid) else None
+    if steps is None or not np.allclose(steps, steps[0], rtol=1e-6, atol=0):
+        raise ValueError(
+            f"{type(method).__name__} holds for equal steps only: use control=Fixed({np.shape(control.grid)[0] - 1}), "
+            "or a one-step method on this grid."
+        )
+
+
 def max_steps(value: Any) -> int:
     if not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(f"max_steps must be a whole number of at least 1, got {value!r}.")
@@ -177,6 +189,7 @@ def fits(problem: Problem, method: Any, control: Any, adjoint: Any, save: Any, e
     if not isinstance(adjoint, Adjoint):
         raise TypeError(f"adjoint must be Tape(), Forward() or another Adjoint, got {type(adjoint).__name__}.")
     method.fields(problem)
+    _equal_steps(method, control)
     adjoint.check(problem, method, control, save, events)
     if events is not None and isinstance(method, RowMethod) and method.tabulated and isinstance(control, Fixed):
         raise ValueError(
