@@ -1,7 +1,7 @@
 """Weak orders, without sampling: moments of linear equations are propagated exactly, step by step.
 
 One step of a linear equation is x1 = M x with a random matrix M. Its moments E[M] and E[M (x) M] are integrals over the
-draws of one step, which Gauss quadrature takes exactly (M is a polynomial in them); their powers are the moments after n
+draws of one step, which Gauss quadrature takes exactly (M is polynomial in them); their powers are the moments after n
 steps, and exponentials of the moment equations the exact ones. For nonlinear equations the error of a single step, of
 order h^(p + 1), is measured against expectations in closed form.
 """
