@@ -70,7 +70,7 @@ def test_ensembles_with_shared_arguments(name):
     assert gradient_error(loss, x0s, ARGS) < 1e-6
 
 
-@pytest.mark.parametrize("name", ["SOSRI", "ReversibleHeun", "ShARK"])
+@pytest.mark.parametrize("name", ["ReversibleHeun", "ShARK"])
 def test_adaptive_gradient_is_that_of_the_accepted_steps(name):
     """Step sizes carry no derivative: the same steps on a fixed grid, on the same path, have the same gradient."""
     method = METHODS[name]
