@@ -58,22 +58,23 @@ def run(
     progress: Callable[[str], None] | None = None,
     problems: Iterable[str] | None = None,
     packages: Iterable[str] | None = None,
+    tolerances: Sequence[float] | None = None,
 ) -> list[dict]:
     """A record per problem and peer's method (the ratio), each with the points it was made of.
 
-    problems, packages  only these
+    problems, packages, tolerances  only these
     """
     say = progress or (lambda text: None)
     for package in missing():
         print(f"{package} is not installed and is left out; pip install 'duhamel[bench]' installs what can be.")
     names = tuple(problems or (QUICK["problems"] if quick else PROBLEMS))
-    tolerances = QUICK["tolerances"] if quick else TOLERANCES
+    ladder = tuple(tolerances or (QUICK["tolerances"] if quick else TOLERANCES))
     records = []
     with jax.enable_x64(True):
         for name in names:
             problem = DETEST.get(name) or BARI[name]
-            points = measure(problem, sides(problem.stiff, packages), tolerances, say)
-            records += compare(problem, points)
+            points = measure(problem, sides(problem.stiff, packages), ladder, say)
+            records += compare(name, points)
     return records
 
 
@@ -106,7 +107,9 @@ def measure(
                 if took > PATIENCE:
                     break
         except Exception as fault:
-            print(f"{problem.name}: {side.name} is left out ({type(fault).__name__}: {str(fault).splitlines()[0][:90]})")
+            print(
+                f"{problem.name}: {side.name} is left out ({type(fault).__name__}: {str(fault).splitlines()[0][:90]})"
+            )
     for turn in range(ROUNDS):
         for point, solve in calls:
             if turn * point["seconds"] < BUDGET:
@@ -117,7 +120,7 @@ def measure(
 
 
 def frontier(points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray]:
-    """(log error, log seconds) of one method, errors falling: of two points, one that is better in both drops the other."""
+    """(log error, log seconds) of one method, errors growing; a point that another one beats in both is left out."""
     kept: list[tuple[float, float]] = []
     usable = [p for p in points if p["error"]]
     for error, seconds in sorted((np.log10(p["error"]), np.log10(p["seconds"])) for p in usable):
@@ -137,7 +140,7 @@ def seconds_at(points: Sequence[Point], errors: np.ndarray) -> np.ndarray:
     return np.interp(errors, e, s, left=np.inf, right=s[-1])
 
 
-def compare(problem: InitialValueProblem, points: Sequence[Point]) -> list[dict]:
+def compare(problem: str, points: Sequence[Point]) -> list[dict]:
     """One record per peer's method: its time over that of our quickest method, at equal error."""
     of: dict[tuple[str, str], list[Point]] = {}
     for point in points:
@@ -146,9 +149,9 @@ def compare(problem: InitialValueProblem, points: Sequence[Point]) -> list[dict]
     records = []
     for (package, method), series in of.items():
         base = {
-            "name": f"{problem.name} {package} {method}",
+            "name": f"{problem}: {package} {method}",
             "unit": "ms",
-            "problem": problem.name,
+            "problem": problem,
             "machine": machine(),
             "points": [dict(point) for point in series],
         }
@@ -164,7 +167,7 @@ def _ratio(ours: dict[str, list[Point]], series: list[Point]) -> dict[str, Any]:
     nothing: dict[str, Any] = dict.fromkeys(("value", "error", "error_to", "ratio", "peer_value", "lowest", "highest"))
     if not ours or not len(errors):
         return nothing
-    reach = min((frontier(points)[0].min(initial=np.inf) for points in ours.values()))
+    reach = min(frontier(points)[0].min(initial=np.inf) for points in ours.values())
     low, high = max(errors.min(), reach), errors.max()
     if low > high:
         return nothing
@@ -205,8 +208,12 @@ def figures(records: Sequence[Record], context: Context) -> tuple[Figure, ...]:
             right.set(xlabel="evaluations of f")
             handles, labels = left.get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside right upper", fontsize=8)
-        caption = f"{name}: towards the lower left is better. Each point is a tolerance. Peers that count are on the right."
-        drawn.append(Figure(str(context.figure(f"work-precision-{name}", figure)), caption))
+        caption = (
+            f"{name}: towards the lower left is better. Each point is a tolerance. Peers that count are on the right."
+        )
+        drawn.append(
+            Figure(str(context.figure(f"work-precision-{name.replace(', ', '-').replace(' ', '-')}", figure)), caption)
+        )
     return tuple(drawn)
 
 
