@@ -189,7 +189,7 @@ def _ratio(ours: dict[str, list[Point]], series: list[Point]) -> dict[str, Any]:
     }
 
 
-COLOURS = dict(zip(MAKERS, PALETTE, strict=True))
+COLOURS = dict(zip(MAKERS, PALETTE, strict=True)) | {"torchsde": PALETTE[4]}
 MARKERS = ("o", "s", "^", "D", "v")
 
 
@@ -198,14 +198,14 @@ def figures(records: Sequence[Record], context: Context) -> tuple[Figure, ...]:
     import matplotlib.pyplot as plt
 
     drawn = []
-    for name in dict.fromkeys(record.more["problem"] for record in records):
+    for name in dict.fromkeys(record.more["problem"] for record in records if record.more["points"]):
         series = [record.more["points"] for record in records if record.more["problem"] == name]
         with style():
             figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.2), sharey=True, layout="constrained")
             _draw(left, series, "seconds", 1e3)
             _draw(right, series, "nfe", 1.0)
             left.set(xlabel="time, ms", ylabel="error at the end", title=name)
-            right.set(xlabel="evaluations of f")
+            right.set(xlabel="evaluations of f (SDE: steps)")
             handles, labels = left.get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside right upper", fontsize=8)
         caption = (
@@ -218,6 +218,8 @@ def figures(records: Sequence[Record], context: Context) -> tuple[Figure, ...]:
 
 
 def _draw(axes: "Axes", series: Sequence[Sequence[Any]], key: str, factor: float) -> None:
+    from matplotlib.ticker import NullFormatter
+
     seen: dict[str, int] = {}
     for points in series:
         package = points[0]["package"]
@@ -227,3 +229,4 @@ def _draw(axes: "Axes", series: Sequence[Sequence[Any]], key: str, factor: float
         width = 1.9 if package == "duhamel" else 1.0
         if shown:
             axes.loglog(*zip(*shown, strict=True), label=f"{package} {points[0]['method']}", linewidth=width, **style)
+    axes.xaxis.set_minor_formatter(NullFormatter())

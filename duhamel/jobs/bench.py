@@ -17,6 +17,7 @@ BENCHMARKS = {
     "compile": "the first call of a solve and of its gradient, against diffrax on the same problem",
     "detest": "the 25 problems of DETEST, by method and tolerance: error at the end, evaluations, steps",
     "work-precision": "error against time and evaluations, ours and every peer that is installed",
+    "sde": "stochastic equations: strong error against time, and against a bare lax.scan",
     "stiff": "stiff chemistry: ensembles against vmap(diffrax Kvaerno5), single solves against SciPy and others",
 }
 PEERS = {
