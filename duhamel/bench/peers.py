@@ -5,6 +5,7 @@ compiled before it is timed, and Python libraries call the quickest Python form 
 """
 
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
@@ -67,12 +68,11 @@ def duhamel_side(method: str) -> Callable[[InitialValueProblem], Solver]:
 
 def diffrax_side(method: str) -> Callable[[InitialValueProblem], Solver]:
     def make(problem: InitialValueProblem) -> Solver:
-        import diffrax
-
+        diffrax: Any = import_module("diffrax")
         solver = getattr(diffrax, method)()
         term = diffrax.ODETerm(problem)
-        stages = getattr(getattr(solver, "tableau", None), "num_stages", None)
-        explicit = not isinstance(solver, diffrax.AbstractImplicitSolver)
+        explicit = isinstance(solver, diffrax.AbstractERK)
+        calls = solver.tableau.num_stages - 1 if explicit else None  # first same as last
 
         @jax.jit
         def run(x0: Any, rtol: Any) -> Any:
@@ -85,7 +85,7 @@ def diffrax_side(method: str) -> Callable[[InitialValueProblem], Solver]:
 
         def solve(rtol: float) -> tuple[Any, int | None]:
             x, steps = jax.block_until_ready(run(x0, jnp.asarray(rtol)))
-            return x, int(steps) * (stages - 1) + 2 if explicit and stages else None
+            return x, None if calls is None else int(steps) * calls + 2
 
         return solve
 
@@ -134,8 +134,12 @@ def numbalsoda_side(method: str) -> Callable[[InitialValueProblem], Solver]:
     return make
 
 
+def _torch() -> Any:
+    return import_module("torch")
+
+
 def torch_field(problem: InitialValueProblem) -> Callable[[Any, Any], Any]:
-    import torch
+    torch = _torch()
 
     def f(t: Any, x: Any) -> Any:
         value = problem.rule(t, x, torch)
@@ -146,8 +150,7 @@ def torch_field(problem: InitialValueProblem) -> Callable[[Any, Any], Any]:
 
 def torchdiffeq_side(method: str) -> Callable[[InitialValueProblem], Solver]:
     def make(problem: InitialValueProblem) -> Solver:
-        import torch
-        import torchdiffeq
+        torch, torchdiffeq = _torch(), import_module("torchdiffeq")
 
         field, count = torch_field(problem), [0]
 
@@ -173,8 +176,7 @@ def torchode_side(method: str) -> Callable[[InitialValueProblem], Solver]:
     """Not compiled: torch.compile needs minutes for a solve of a millisecond."""
 
     def make(problem: InitialValueProblem) -> Solver:
-        import torch
-        import torchode
+        torch, torchode = _torch(), import_module("torchode")
 
         field = torch_field(problem)
         term: Any = torchode.ODETerm(lambda t, x: field(t[0], x[0])[None])

@@ -82,9 +82,8 @@ def diffrax_paths(problem: ExactSDE, method: str, paths: int) -> Callable[[int],
 
 
 def torchsde_paths(problem: ExactSDE, method: str, paths: int) -> Callable[[int], Any]:
-    import torch
-    import torchsde
-
+    torch: Any = peer("torch")
+    torchsde: Any = peer("torchsde")
     a, b = _coefficients(problem.name, torch)
 
     class Equation:
