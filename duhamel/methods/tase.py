@@ -3,7 +3,8 @@
     k_i = T_i f(t + c_i h, x + h sum_j a_ij k_j),   T_i = sum_j beta_ij (I - alpha h W)^-j,   x1 = x + h sum_i b_i k_i
 
 One factorization a step, and the order does not depend on W at all: only stability does, for which W = df/dx is the
-right choice and anything near it will do. So W may be frozen, given by hand, or the Jacobian of the stiff part only. Time is
+right choice and anything near it will do. So W may be frozen, given by hand, or the Jacobian of the stiff part only.
+Time is
 one more component with dt/dt = 1, to which W extends by the column df/dt: without it the stiff limit of a problem
 driven in time would be in error by O(h).
 Symbols as in `tableaux.tase.TASETableau`.
