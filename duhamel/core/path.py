@@ -231,8 +231,11 @@ def _natural(ts: Float[Array, " n"], x: Float[Array, " n"]) -> Float[Array, "pie
     s = jnp.where(piece, (y[1:] - y[:-1]) / h, 0.0)
     left, right = jnp.concatenate([jnp.zeros(1, h.dtype), h]), jnp.concatenate([h, jnp.zeros(1, h.dtype)])
     jump = jnp.concatenate([jnp.zeros(1, s.dtype), s[1:] - s[:-1], jnp.zeros(1, s.dtype)])
-    rows = [jnp.where(inner, row, fill) for row, fill in ((left, 0.0), (2 * (left + right), 1.0), (right, 0.0))]
-    M = jax.lax.linalg.tridiagonal_solve(*rows, jnp.where(inner, 6 * jump, 0.0)[:, None])[:, 0]
+    lower, diagonal, upper, rhs = (
+        jnp.where(inner, row, fill)
+        for row, fill in ((left, 0.0), (2 * (left + right), 1.0), (right, 0.0), (6 * jump, 0.0))
+    )
+    M = jax.lax.linalg.tridiagonal_solve(lower, diagonal, upper, rhs[:, None])[:, 0]
     # The observed piece of piece i is the number of observed knots up to its left end.
     k = jnp.cumsum(~missing)[:-1] - 1
     H, a, b = h[k], M[k], M[k + 1]
