@@ -7,8 +7,8 @@ a Lie polynomial
 
     log S = sum over Lyndon words w of c_w [w],     [w] = [[u], [v]],  w = uv, v the longest proper Lyndon suffix
 
-and the log-signature is (c_w), by length of w, then alphabetically. The coefficient that log S, expanded in words, has at
-w is not yet c_w: brackets of smaller words contain w as well. The triangular map between the two is inverted exactly.
+and the log-signature is (c_w), by length of w, then alphabetically. The coefficient that log S, expanded in words, has
+at w is not yet c_w: brackets of smaller words contain w as well. The triangular map between the two is inverted.
 
 Everything here takes one path; batches go through `jax.vmap`. Levels k = 1, ..., depth are kept as arrays (..., d^k).
 
@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .path import LinearPath, Path
+from .path import Path
 
 Word = tuple[int, ...]
 Levels = list[Array]

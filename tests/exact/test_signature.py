@@ -1,6 +1,6 @@
-"""Signatures and log-signatures against closed forms, iterated sums, matrices of nilpotent groups, and published values."""
+"""Signatures and log-signatures against closed forms, iterated integrals, nilpotent matrices and published values."""
 
-from itertools import permutations
+from itertools import pairwise, permutations
 from math import factorial
 
 import jax
@@ -205,7 +205,7 @@ def test_windows(kind):
     path = kind(ts, x)
     bounds = np.array([0.5, 0.6, 0.8, 1.8])
     found = window_logsignatures(path, jnp.asarray(bounds), 2 if kind is HermitePath else 3)
-    for i, (a, b) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+    for i, (a, b) in enumerate(pairwise(bounds)):
         inner = np.concatenate([[a], ts[(ts > a) & (ts < b)], [b]])
         piece, _ = path.refined(jnp.asarray(inner))
         keep = (np.asarray(piece.knots[:-1]) >= a) & (np.asarray(piece.knots[1:]) <= b)
