@@ -95,7 +95,10 @@ _HOME = {
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 _SUBPACKAGES = frozenset(
-    ("core", "diffusion", "methods", "nde", "nn", "papers", "pde", "rows", "solver", "testing", "torch", "train")
+    (
+        *("core", "diffusion", "methods", "nde", "nn", "papers", "pde", "problems", "rows", "solver", "testing"),
+        *("torch", "train"),
+    )
 )
 
 
