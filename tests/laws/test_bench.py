@@ -27,7 +27,7 @@ def ratios(*groups):
 
 
 def test_a_ratio_is_taken_at_equal_error_not_at_equal_tolerance():
-    """Ours makes ten times the peer's error at each tolerance, as quickly: at equal error the peer is 10^0.2 quicker."""
+    """Ours makes ten times the peer's error at each tolerance: at equal error the peer is 10^0.2 times quicker."""
     found = ratios(series("duhamel", "A", 10 * ERRORS, WORK), series("scipy", "B", ERRORS, WORK))["P: scipy B"]
     assert found["ratio"] == pytest.approx(10**-0.2, rel=1e-9)
     assert found["lowest"] == pytest.approx(found["highest"], rel=1e-9)
