@@ -110,7 +110,7 @@ class BDF(Method):
         matrix, new_J, new_LU = prepared(
             self.newton, self.linear, still, t, cut(predicted), cut(a), slots["matrix"], moving
         )
-        rule = Rule(self.newton, self.linear, still, matrix, error_scale(bound.tol, cut(x)))
+        rule = Rule(self.newton, self.linear, still, matrix, error_scale(system.tol, cut(x)))
         found = iterate(rule, cut(t), cut(a), cut(r), cut(psi), moving)
         w = solved(system, self.linear, t, a, r, found.w)
         d = w - psi
@@ -126,11 +126,11 @@ class BDF(Method):
         }
         env |= newton_env(self.newton, matrix, found, new_J, new_LU)
         equal = jnp.where(moved, 0, slots["equal"]) + 1
-        return env | self._next(bound, cut(x1), cut(D1), q, equal, found.count)
+        return env | self._next(system.tol, cut(x1), cut(D1), q, equal, found.count)
 
-    def _next(self, bound: Bound, x1: Any, D: Any, q: Any, equal: Any, count: Any) -> Env:
+    def _next(self, tol: Any, x1: Any, D: Any, q: Any, equal: Any, count: Any) -> Env:
         """Order, growth and number of equal steps after this step, should it be accepted."""
-        scale = error_scale(bound.tol, x1)
+        scale = error_scale(tol, x1)
         index = _index(D)
 
         def allowed(order: Any) -> Any:

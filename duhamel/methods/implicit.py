@@ -86,7 +86,7 @@ class ESDIRK(Method):
         a = tableau.gamma * jnp.where(moving, h, 1.0)  # a lane that stands still must not divide by zero
         still, x = system.still(), system.flat.ravel(slots["x"])
         matrix, new_J, new_LU = prepared(self.newton, self.linear, still, at.t, cut(x), cut(a), slots["matrix"], moving)
-        rule = Rule(self.newton, self.linear, still, matrix, error_scale(bound.tol, cut(x)))
+        rule = Rule(self.newton, self.linear, still, matrix, error_scale(system.tol, cut(x)))
         k, r, w = [h * slots["F"]], x, x
         ahead, found = iterate_stages(rule, *_tables(tableau), tableau.gamma, at.t, cut(h), cut(x), cut(k[0]), moving)
         for i in range(1, tableau.stages):

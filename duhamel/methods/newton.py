@@ -60,6 +60,16 @@ class System(eqx.Module):
         return Flat(self.like, self.bound.lanes)
 
     @property
+    def tol(self) -> Any:
+        """(rtol, atol) for vectors: atol may have been given for each component."""
+        tol = self.bound.tol
+        if tol is None or jnp.ndim(tol[1]) == 0:
+            return tol
+        atol = tol[1].reshape(-1, *(1,) * self.bound.lanes)
+        (leaf,) = jax.tree.leaves(self.like)
+        return tol[0], jnp.concatenate([atol, atol]) if jnp.iscomplexobj(leaf) else atol
+
+    @property
     def mass(self) -> Any:
         """M, (n, n), or None: the identity."""
         problem = self.bound.problem

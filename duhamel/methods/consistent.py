@@ -1,0 +1,95 @@
+"""Starts of differential-algebraic equations: M dx/dt = f(t, x) with singular M asks for U^T f(t0, x0) = 0.
+
+U are the left null vectors of M. Of the states near x0 that satisfy these equations, `consistent_start` gives the one
+that leaves M x0, and so the differential components, as they are; it is unique exactly if the index is 1.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optimistix as optx
+from jax.core import Tracer
+
+from duhamel.core.problem import MassProblem, Problem
+
+from .jacobian import Flat
+
+TOLERATED = 1e-3  # how far, relative to 1 + |x|, a start may lie off: an iteration would remove it in the first step
+
+
+def consistent_start(problem: MassProblem, x0: Any, *, t0: Any = 0.0, args: Any = None, rtol: float = 1e-10) -> Any:
+    """The state nearest to a guess that the algebraic equations of `DAE(f, mass)` allow at t0; M x0 is kept.
+
+        x0 = consistent_start(problem, guess)
+        sol = solve(problem, x0, t1, method=BDF())
+
+    Differentiable in the guess, args and t0. Raises if Newton's method from the guess finds no such state.
+    """
+    flat, residual = _equations(problem, x0, t0, args)
+    found = optx.root_find(
+        lambda v, _: residual(v), optx.Newton(rtol=rtol, atol=rtol * 1e-2), flat.ravel(x0), max_steps=50, throw=False
+    )
+    ok = (found.result == optx.RESULTS.successful) & jnp.all(jnp.isfinite(found.value))
+    if not isinstance(ok, Tracer) and not bool(ok):
+        raise ValueError(
+            "consistent_start found no state near x0 that satisfies the algebraic equations: give a better guess, or "
+            "check that the index of the equation is 1."
+        )
+    return flat.unravel(found.value)
+
+
+def check_start(problem: Problem, x0: Any, t0: Any, args: Any) -> None:
+    """Raises one sentence if x0 breaks the algebraic equations of a `DAE`, or if these do not determine a state."""
+    if not isinstance(problem, MassProblem):
+        return
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((problem, x0, t0, args))):
+        return
+    x0 = jax.tree.map(jnp.asarray, x0)
+    flat, residual = _equations(problem, x0, t0, args)
+    v = flat.ravel(x0)
+    if residual.algebraic == 0:
+        return
+    J = np.asarray(jax.jacfwd(residual)(v), float)
+    if not np.all(np.isfinite(J)) or np.linalg.cond(_rows_scaled(J)) > 1e13:
+        raise ValueError(
+            "the algebraic equations do not determine the components that mass leaves without a derivative: this "
+            "differential-algebraic equation has an index above 1; differentiate its constraints, or change variables."
+        )
+    away = np.abs(np.linalg.solve(J, np.asarray(residual(v), float)))
+    worst = int(np.argmax(away / (1.0 + np.abs(v))))
+    if away[worst] > TOLERATED * (1.0 + abs(float(v[worst]))):
+        raise ValueError(
+            f"x0 does not satisfy the algebraic equations of the problem at t0: component {worst} is off by about "
+            f"{away[worst]:.2g}; use consistent_start(problem, x0)."
+        )
+
+
+class _Residual:
+    """v -> (U^T f, V^T (v - v0)): algebraic equations, and the differential part of v held where it was."""
+
+    def __init__(self, f: Any, mass: Any, v0: Any):
+        left, size, right = np.linalg.svd(np.asarray(mass, float))
+        rank = int(np.sum(size > size[0] * len(size) * np.finfo(float).eps)) if size[0] > 0 else 0
+        self.f, self.v0, self.algebraic = f, jax.lax.stop_gradient(v0), len(size) - rank
+        self.left, self.right = jnp.asarray(left[:, rank:].T, v0.dtype), jnp.asarray(right[:rank], v0.dtype)
+        self.given = self.right @ v0
+
+    def __call__(self, v: Any) -> Any:
+        return jnp.concatenate([self.left @ self.f(v), self.right @ v - self.given])
+
+
+def _equations(problem: MassProblem, x0: Any, t0: Any, args: Any) -> tuple[Flat, _Residual]:
+    if isinstance(problem.mass, Tracer):
+        raise ValueError("consistent_start takes the null vectors of mass on the host: pass a mass that is not traced.")
+    x0 = jax.tree.map(jnp.asarray, x0)
+    flat = Flat(x0, 0)
+    t0 = jnp.asarray(t0, flat.dtype)
+    f = lambda v: flat.ravel(problem.f(t0, flat.unravel(v), args))  # noqa: E731
+    return flat, _Residual(f, problem.mass, flat.ravel(x0))
+
+
+def _rows_scaled(J: np.ndarray) -> np.ndarray:
+    size = np.abs(J).max(axis=1, keepdims=True)
+    return J / np.where(size > 0, size, 1.0)
