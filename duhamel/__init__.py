@@ -17,6 +17,7 @@ _HOME = {
     "core.status": ("Status",),
     "methods.base": ("Method",),
     "methods.bdf": ("BDF",),
+    "methods.consistent": ("consistent_start",),
     "methods.explicit": (
         "Bosh3",
         "Dopri5",
