@@ -37,7 +37,7 @@ def fitting(problem: Problem) -> tuple[str, ...]:
     if isinstance(problem, LangevinProblem):
         return ()
     names = {
-        MassProblem: ("Rodas5P()", "Rodas4()"),
+        MassProblem: ("Rodas5P()", "Kvaerno5()", "BDF()"),
         SeparableProblem: ("Tsit5()", "Dopri8()", "StormerVerlet()", "McLachlan4()", "Yoshida8()"),
         SplitProblem: ("Tsit5()", "Dopri8()"),
         FlowsProblem: ("Strang()", "Lie()"),
