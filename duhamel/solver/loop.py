@@ -122,6 +122,13 @@ def output(task: Task, t: Any, x: PyTree) -> PyTree:
     return x if fn is None else event.lanewise(task.stepper, fn, t, x)
 
 
+def row_of(task: Task, t: Any, slots: Slots) -> PyTree:
+    """What is saved of every step: for dense output, whatever taking the step again needs."""
+    if task.save.dense:
+        return {name: slots[name] for name in ("x", *task.stepper.method.carried)}
+    return output(task, t, slots["x"])
+
+
 def start(task: Task, x: PyTree, h: Float[Array, "..."]) -> State:
     stepper, shape, dtype = task.stepper, task.span.shape, task.span.dtype
     zero, none = jnp.zeros(shape, dtype), jnp.zeros(shape, jnp.int32)
@@ -135,11 +142,12 @@ def start(task: Task, x: PyTree, h: Float[Array, "..."]) -> State:
         now = jnp.broadcast_to(task.ts[0] == begin, shape)
         at_times = write(at_times, none, first, now)
         saved = now.astype(jnp.int32)
+    slots = first_slots(task, x)
     if task.save.every_step:
-        every = write(rows_like(first, task.max_steps + 1), none, first, jnp.ones(shape, bool))
+        row = row_of(task, t, slots)
+        every = write(rows_like(row, task.max_steps + 1), none, row, jnp.ones(shape, bool))
         times = write(rows_like(t, task.max_steps + 1), none, t, jnp.ones(shape, bool))
     memory = 0 if task.control is None else (2 if task.control.d else 1 if task.control.p else 0)
-    slots = first_slots(task, x)
     before = tuple(jnp.zeros(shape, dtype) for _ in range(memory)) if task.resume is None else task.resume.before
     names = ("error", "stiffness") if task.save.stiffness else ("error",)
     side = hits = None
@@ -434,7 +442,7 @@ def _save(task: Task, old: State, new: State, at: Moment, env: Env, move: Array,
     end = old.s + at.h if task.marked else new.s
     if every is not None:
         t = task.t0 + (new.s if landing is None else jnp.where(landing.dt == 0, new.s, end + landing.dt))
-        every = write(every, new.accepted, output(task, t, new.slots["x"]), move)
+        every = write(every, new.accepted, row_of(task, t, new.slots), move)
         times = write(times, new.accepted, t, move)
     saved = new.saved
     if task.ts is not None:

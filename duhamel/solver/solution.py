@@ -115,11 +115,11 @@ class Solution(eqx.Module):
 
 
 class DenseOutput(eqx.Module):
-    """Continuous output: the steps' times and states; the step that holds t is taken again and interpolated."""
+    """Continuous output: the steps' times and what each began with; the step that holds t is taken again."""
 
     task: Task
     t: Any
-    x: PyTree
+    slots: PyTree
     accepted: Any
 
     def __call__(self, t: Any) -> PyTree:
@@ -134,8 +134,8 @@ class DenseOutput(eqx.Module):
         # Unused rows repeat the last time, so a search over all rows never lands in them.
         j = jnp.clip(jnp.searchsorted(self.t * sign, t * sign, side="right") - 1, 0, jnp.maximum(self.accepted - 1, 0))
         begin, h = self.t[j], self.t[j + 1] - self.t[j]
-        x = jax.tree.map(lambda rows: rows[j], self.x)
+        slots = jax.tree.map(lambda rows: rows[j], self.slots)
         at = Moment(j, begin - self.task.t0, begin, h)
-        env = stepper.attempt(at, stepper.start(begin, x))
+        env = stepper.attempt(at, stepper.start(begin, slots["x"]) | slots)
         theta = (t - begin) / jnp.where(h == 0, 1.0, h)
         return stepper.interpolate(at, theta, stepper.densify(at, env))

@@ -258,7 +258,7 @@ def solution_of(task: Task, state: State, ts: Any, control: Any, dt0: Any) -> So
     at_times, every, times = state.saves
     dense = None
     if task.save.every_step:
-        t, x = still(times), every
+        t, x = still(times), every["x"] if task.save.dense else every
     elif ts is not None:
         t, x = ts, at_times
     else:

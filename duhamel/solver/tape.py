@@ -32,6 +32,7 @@ from .loop import (
     first_slots,
     measures,
     output,
+    row_of,
     run,
     settle,
     start,
@@ -435,23 +436,25 @@ def _first_slots(task: Task, theta: PyTree, rest: PyTree, x0: PyTree, cot: Cotan
 
 
 def _first_row(task: Task, theta: PyTree, rest: PyTree, x0: PyTree, out: _Incoming, cot: Cotangents) -> Cotangents:
-    """What was saved before the first step: a save time equal to t0, and the first of every step's rows."""
-    shape, dtype = task.span.shape, task.span.dtype
-    stepper, index, begin = task.stepper, jnp.zeros(shape, jnp.int32), begin_of(task)
-    t = task.t0 + begin
+    """What was saved before the first step: the first of every step's rows, and a save time equal to t0."""
+    begin, shape = begin_of(task), task.span.shape
+    t, index = task.t0 + begin, jnp.zeros(shape, jnp.int32)
 
-    def first(x: PyTree, theta: PyTree, dt: Array) -> PyTree:
+    def every(x: PyTree, theta: PyTree) -> PyTree:
         full = _timed(task, theta, rest)
-        shifted = x if task.ts is None else jax.tree.map(lambda a, f: a + dt * f, x, stepper.slope(t, x0))
+        return eqx.filter(row_of(full, t, first_slots(full, x)), eqx.is_inexact_array)
+
+    def at_start(x: PyTree, theta: PyTree, dt: Array) -> PyTree:
+        full = _timed(task, theta, rest)
+        shifted = jax.tree.map(lambda a, f: a + dt * f, x, task.stepper.slope(t, x0))
         return output(full, t + dt, shifted)
 
-    if _empty(out.at_times) and _empty(out.every):
-        return cot
-    value, pull = jax.vjp(first, x0, theta, jnp.zeros(shape, dtype))
     if not _empty(out.every):
-        x_bar, theta_bar, _ = pull(_dense(read(out.every, index), value))
+        value, pull = jax.vjp(every, x0, theta)
+        x_bar, theta_bar = pull(_dense(read(out.every, index), value))
         cot = cot._replace(slots={"x": _add(cot.slots["x"], x_bar)}, theta=_add(cot.theta, theta_bar))
     if not _empty(out.at_times):
+        value, pull = jax.vjp(at_start, x0, theta, jnp.zeros(shape, task.span.dtype))
         now = jnp.broadcast_to(task.ts[0] == begin, shape)
         x_bar, theta_bar, dt_bar = pull(_where(now, _dense(read(out.at_times, index), value)))
         ts_bar = cot.ts.at[0].add(jnp.sum(dt_bar))
