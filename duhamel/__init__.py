@@ -80,6 +80,7 @@ _HOME = {
         "Yoshida6",
         "Yoshida8",
     ),
+    "methods.krylov": ("Krylov",),
     "methods.linalg": ("Banded", "BlockDiagonal", "DenseLU", "LinearSolver"),
     "methods.rosenbrock": ("Rodas4", "Rodas5P", "Ros23", "Rosenbrock"),
     "methods.tase": ("MSRKTASE2", "MSRKTASE3", "TASE"),
