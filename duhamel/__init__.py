@@ -87,13 +87,18 @@ _HOME = {
     "rows.pattern": ("Pattern", "Row"),
     "rows.plan": ("Plan", "Segment"),
     "solver.adjoint": ("Forward", "Tape"),
+    "solver.backsolve": ("Backsolve",),
     "solver.control": ("Fixed", "PID"),
+    "solver.direct": ("Direct",),
     "solver.event": ("Event",),
     "solver.ensemble": ("ensemble",),
+    "solver.interpolating": ("Interpolating",),
     "solver.progress": ("Bar",),
+    "solver.reversible_adjoint": ("ReversibleAdjoint",),
     "solver.save": ("Save",),
     "solver.solution": ("Events", "Solution", "SolveError", "Stats"),
     "solver.solve": ("solve",),
+    "solver.steady": ("SteadyState", "steady_state"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 _SUBPACKAGES = frozenset(

@@ -20,7 +20,7 @@ from . import event
 from .control import PID, error_scale, growth, log_squared, squared_norm
 from .event import NONE, RESTART, Event, Hits
 from .save import Save, fill_after, inside, rows_like, select, write
-from .stepper import Stepper
+from .stepper import Stepper, moved
 
 RUNNING = -1
 REPORT = 32  # attempts from one report of progress to the next
@@ -140,7 +140,8 @@ def start(task: Task, x: PyTree, h: Float[Array, "..."]) -> State:
     if task.ts is not None:
         at_times = rows_like(first, task.ts.shape[0])
         now = jnp.broadcast_to(task.ts[0] == begin, shape)
-        at_times = write(at_times, none, first, now)
+        at_start = output(task, task.t0 + task.ts[0], moved(x, task.ts[0] + zero, task.t0, stepper))
+        at_times = write(at_times, none, at_start, now)
         saved = now.astype(jnp.int32)
     slots = first_slots(task, x)
     if task.save.every_step:
@@ -475,8 +476,10 @@ def _save_times(
         buffer, saved = carry
         now = due(carry)
         time = task.ts[jnp.minimum(saved, task.ts.shape[0] - 1)]
-        theta = jnp.where(now, (time - old.s) / jnp.where(now, at.h, 1.0), 0.0)
-        value = output(task, task.t0 + time, stepper.interpolate(at, theta, basis))
+        part = jax.lax.stop_gradient(time) - old.s
+        theta = jnp.where(now, part / jnp.where(now, at.h, 1.0), 0.0)
+        x = moved(stepper.interpolate(at, theta, basis), time + jnp.zeros_like(old.s), task.t0, stepper)
+        value = output(task, task.t0 + time, x)
         return write(buffer, saved, value, now), saved + now
 
     return jax.lax.while_loop(lambda carry: jnp.any(due(carry)), body, (new.saves[0], new.saved))

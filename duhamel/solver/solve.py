@@ -198,7 +198,7 @@ def prepare(
         resume = None
     if isinstance(control, Fixed):
         # With lanes the grid is that of every lane, so the first lane's span stands for all.
-        edges = jax.lax.stop_gradient(_edges(control, t0, span.reshape(-1)[0], span.dtype))
+        edges = _edges(control, t0, span.reshape(-1)[0], span.dtype)
         stops = edges if control.stops else None
         task = Task(stepper, t0, span, relative, edges, stops, None, save, events, None, progress, max_steps)
         return task, jnp.broadcast_to(edges[1], span.shape)

@@ -116,3 +116,22 @@ def initial_step(
     h1 = jnp.where(flat, jnp.maximum(1e-6 * reach, 1e-3 * h0), h1)
     h = jnp.minimum(jnp.minimum(100.0 * h0, h1), reach)
     return jax.lax.stop_gradient(jnp.sign(span) * jnp.where(jnp.isfinite(h), h, h0))
+
+
+@eqx.filter_custom_jvp
+def moved(x: PyTree, s: Array, t0: Array, stepper: Stepper) -> PyTree:
+    """x, which was found at the time t0 + s, as the function of s that the equation makes of it."""
+    del s, t0, stepper
+    return x
+
+
+@moved.def_jvp
+def _moved_jvp(primals: tuple, tangents: tuple) -> tuple[PyTree, PyTree]:
+    x, s, t0, stepper = primals
+    x_dot, s_dot, *_ = tangents
+    x = moved(x, s, t0, stepper)
+    x_dot = jax.tree.map(lambda v, d: jnp.zeros_like(v) if d is None else d, x, x_dot)
+    if s_dot is None:
+        return x, x_dot
+    slope = stepper.slope(t0 + s, x)
+    return x, jax.tree.map(lambda d, f: (d + s_dot * f).astype(d.dtype), x_dot, slope)

@@ -39,6 +39,7 @@ from .loop import (
     unfinished,
 )
 from .save import read
+from .stepper import moved
 
 
 class Rows(NamedTuple):
@@ -180,7 +181,7 @@ def pull_through(task: Task, x0: PyTree, end: State, grad: State, wanted: Task, 
     cot = Cotangents(
         slots=last | {"x": _dense(out.x, x0)},
         theta=jax.tree.map(jnp.zeros_like, theta),
-        ts=None if task.ts is None else jnp.zeros_like(task.ts),
+        ts=jnp.zeros_like(task.ts) if times and task.ts is not None else None,
         saved=end.saved,
         steps=end.accepted,
         hits=None if end.hits is None else end.hits.total,
@@ -395,24 +396,28 @@ def _pull_times(
 ) -> tuple[PyTree, PyTree, Any, Array]:
     """Cotangents that the values saved inside the row's step give to its stages, the weights and the save times."""
     s, h = row.s, row.h
-    moved, sign = h != 0, jnp.sign(task.span)
+    went, sign = h != 0, jnp.sign(task.span)
     times = task.ts
 
     def due(saved: Array) -> Array:
         time = times[jnp.maximum(saved - 1, 0)]
-        return moved & (saved > 0) & (time * sign > s * sign)
+        return went & (saved > 0) & (time * sign > s * sign)
 
     def value(basis: PyTree, theta: PyTree, time: Array, now: Array) -> PyTree:
         full = _timed(task, theta, rest)
-        part = jnp.where(now, (time - s) / jnp.where(now, h, 1.0), 0.0)
-        return output(full, task.t0 + time, full.stepper.interpolate(Moment(row.j, s, task.t0 + s, h), part, basis))
+        part = jnp.where(now, (jax.lax.stop_gradient(time) - s) / jnp.where(now, h, 1.0), 0.0)
+        x = full.stepper.interpolate(Moment(row.j, s, task.t0 + s, h), part, basis)
+        return output(full, task.t0 + time, moved(x, time + jnp.zeros_like(s), task.t0, full.stepper))
 
     def body(carry: tuple) -> tuple:
         basis_bar, theta_bar, ts_bar, saved = carry
         now, index = due(saved), jnp.maximum(saved - 1, 0)
-        saved_value, pull = jax.vjp(lambda b, p, t: value(b, p, t, now), basis, theta, times[index])
-        b, p, t = pull(_where(now, _dense(read(out.at_times, index), saved_value)))
-        ts_bar = ts_bar.at[index].add(jnp.where(now, t, 0.0))
+        time = times[index]
+        given = (basis, theta) if ts_bar is None else (basis, theta, time)
+        saved_value, pull = jax.vjp(lambda b, p, t=time: value(b, p, t, now), *given)
+        b, p, *t = pull(_where(now, _dense(read(out.at_times, index), saved_value)))
+        if ts_bar is not None:
+            ts_bar = ts_bar.at[index].add(jnp.where(now, t[0], 0.0))
         return _add(basis_bar, b), _add(theta_bar, p), ts_bar, saved - now
 
     zeros = jax.tree.map(jnp.zeros_like, basis)
@@ -457,7 +462,7 @@ def _first_row(task: Task, theta: PyTree, rest: PyTree, x0: PyTree, out: _Incomi
         value, pull = jax.vjp(at_start, x0, theta, jnp.zeros(shape, task.span.dtype))
         now = jnp.broadcast_to(task.ts[0] == begin, shape)
         x_bar, theta_bar, dt_bar = pull(_where(now, _dense(read(out.at_times, index), value)))
-        ts_bar = cot.ts.at[0].add(jnp.sum(dt_bar))
+        ts_bar = None if cot.ts is None else cot.ts.at[0].add(jnp.sum(dt_bar))
         slots = {"x": _add(cot.slots["x"], x_bar)}
         cot = cot._replace(slots=slots, theta=_add(cot.theta, theta_bar), ts=ts_bar)
     return cot
@@ -476,7 +481,7 @@ def _time_cotangent(task: Task, s: Array, x: PyTree, x_bar: PyTree) -> Array:
 
 def _assemble(task: Task, cot: Cotangents, early: Array, late: Array) -> Task:
     """Cotangents in the task's own structure. x(t0 + span): span moves the end; t0 moves both ends."""
-    ts_bar = cot.ts
+    ts_bar = jnp.zeros_like(task.ts) if cot.ts is None and task.ts is not None else cot.ts
     t0_bar = late - early + (0.0 if ts_bar is None else jnp.sum(ts_bar))
     t0_bar = jnp.sum(t0_bar) if task.t0.ndim == 0 else t0_bar
     frozen = (task.edges, task.stops, task.control, task.stepper.tol, task.stepper.noise)
