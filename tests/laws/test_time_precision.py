@@ -70,8 +70,8 @@ def test_times_of_a_billionth(method, dtype):
     tiny = dh.solve(turn, x0, 2e-9, method=method(), control=dh.PID(tol, tol), args=1e9)
     unit = dh.solve(turn, x0, 2.0, method=method(), control=dh.PID(tol, tol), args=1.0)
     assert tiny.x.dtype == dtype
-    # The first step to try has a unit of time in it (Hairer's formula), so the first few steps may differ.
-    assert int(tiny.stats.accepted) == pytest.approx(int(unit.stats.accepted), abs=5)
+    # Rounding may decide a rejection; nothing in the first step or in the controller has a unit of time.
+    assert abs(int(tiny.stats.accepted) - int(unit.stats.accepted)) <= 1
     np.testing.assert_allclose(tiny.x, circle(2.0), atol=50 * tol)
 
 
