@@ -39,7 +39,7 @@ def fitting(problem: Problem) -> tuple[str, ...]:
     names = {
         MassProblem: ("Rodas5P()", "Kvaerno5()", "BDF()"),
         SeparableProblem: ("Tsit5()", "Dopri8()", "StormerVerlet()", "McLachlan4()", "Yoshida8()"),
-        SplitProblem: ("Tsit5()", "Dopri8()"),
+        SplitProblem: ("KenCarp4()", "KenCarp5()", "SBDF3()", "Strang()", "Tsit5()", "Dopri8()"),
         FlowsProblem: ("Strang()", "Lie()"),
         Deterministic: ("Tsit5()", "Dopri8()", "Bosh3()"),
     }

@@ -193,7 +193,7 @@ def fits(problem: Problem, method: Any, control: Any, adjoint: Any, save: Any, e
     adjoint.check(problem, method, control, save, events)
     if events is not None and isinstance(method, RowMethod) and method.tabulated and isinstance(control, Fixed):
         raise ValueError(
-            "an event cuts a step short, and the coefficients of this exponential method are tabulated for whole steps "
+            "an event cuts a step short, and the coefficients of this method are tabulated for whole steps "
             "of the fixed grid: use control=PID(...)."
         )
 
