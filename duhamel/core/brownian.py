@@ -20,7 +20,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .levy import METHODS, area
+from .levy import METHODS, counted_area
 from .threefry import normal, words
 from .wavelets import Matrix
 from .wavelets import weights as tree_weights
@@ -77,36 +77,34 @@ class Counter(Noise):
         _check(shape, names)
         if "A" in names:
             _check_vector(shape)
-        leaves = jax.tree.leaves(shape)
+        leaves, tree = jax.tree.flatten(shape)
         drawn = tuple(name for name in NAMES if name in names or ("A" in names and name in ("dW", "H")))
         keys = {
             name: [words(jax.random.fold_in(jax.random.fold_in(key, j), NAMES.index(name))) for j in range(len(leaves))]
             for name in drawn
         }
-        return BoundCounter(keys, shape, tuple(names), self.area, self.terms)
+        return BoundCounter(keys, tuple(leaves), tree, tuple(names), self.area, self.terms)
 
 
 class BoundCounter(BoundNoise):
     keys: dict[str, list[Any]]
-    shape: Any = eqx.field(static=True)
+    leaves: tuple[jax.ShapeDtypeStruct, ...] = eqx.field(static=True)
+    tree: Any = eqx.field(static=True)
     names: tuple[str, ...] = eqx.field(static=True)
     area: str = eqx.field(static=True)
     terms: int = eqx.field(static=True)
 
     def increment(self, index: Any, s: Any, h: Any) -> dict[str, Any]:
         del s
-        leaves, tree = jax.tree.flatten(self.shape)
         drawn = {
-            name: tree.unflatten([self._draw(name, j, leaf, index, h) for j, leaf in enumerate(leaves)])
+            name: [self._draw(name, j, leaf, index, h) for j, leaf in enumerate(self.leaves)]
             for name in self.keys
             if name != "A"
         }
         if "A" in self.names:
-            key = jax.random.fold_in(jax.random.wrap_key_data(self.keys["A"][0], impl="threefry2x32"), index)
-            (dW,), (H,) = (jax.tree.leaves(drawn[name]) for name in ("dW", "H"))
-            K = jax.tree.leaves(drawn["K"])[0] if "K" in drawn else None
-            drawn["A"] = tree.unflatten([area(key, dW, H, h, K=K, method=self.area, terms=self.terms)])
-        return {name: drawn[name] for name in self.names}
+            first = {name: value[0] for name, value in drawn.items()}
+            drawn["A"] = [counted_area(self.keys["A"][0], index, first, h, self.area, self.terms)]
+        return {name: self.tree.unflatten(drawn[name]) for name in self.names}
 
     def _draw(self, name: str, j: int, leaf: Any, index: Any, h: Any) -> Any:
         z = normal(self.keys[name][j], index, leaf.shape, leaf.dtype)
@@ -145,16 +143,20 @@ class VirtualTree(Noise):
                 "VirtualTree has no Levy area A, whose law after a rejected step is not known; take fixed steps and "
                 "Counter()."
             )
-        return BoundTree(key, jax.lax.stop_gradient(jnp.asarray(span)), shape, tuple(names), self.levels)
+        leaves, tree = jax.tree.flatten(shape)
+        keys = [words(jax.random.fold_in(key, j)) for j in range(len(leaves))]
+        span = jax.lax.stop_gradient(jnp.asarray(span))
+        return BoundTree(keys, span, tuple(leaves), tree, tuple(names), self.levels)
 
 
 DEEPEST = 29  # nodes are numbered in 32 bits
 
 
 class BoundTree(BoundNoise):
-    key: Any
+    keys: list[Any]
     span: Any
-    shape: Any = eqx.field(static=True)
+    leaves: tuple[jax.ShapeDtypeStruct, ...] = eqx.field(static=True)
+    tree: Any = eqx.field(static=True)
     names: tuple[str, ...] = eqx.field(static=True)
     levels: int = eqx.field(static=True)
 
@@ -171,11 +173,9 @@ class BoundTree(BoundNoise):
         k = 1 + max(NAMES.index(name) for name in self.names)
         length, numbers, weights = tree_weights(self.levels, k, self.span, s, u)
         scale = {name: _sqrt(length) * sqrt(VARIANCE[name]) * sign for name, sign in (("dW", 1), ("H", -1), ("K", 1))}
-        leaves, tree = jax.tree.flatten(self.shape)
-        keys = [words(jax.random.fold_in(self.key, j)) for j in range(len(leaves))]
-        sums = [_combined(key, numbers, weights, leaf) for key, leaf in zip(keys, leaves, strict=True)]
+        sums = [_combined(key, numbers, weights, leaf) for key, leaf in zip(self.keys, self.leaves, strict=True)]
         return {
-            name: tree.unflatten([scale[name].astype(total[0].dtype) * total[NAMES.index(name)] for total in sums])
+            name: self.tree.unflatten([scale[name].astype(total[0].dtype) * total[NAMES.index(name)] for total in sums])
             for name in names
         }
 

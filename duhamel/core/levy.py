@@ -23,9 +23,10 @@ area approximations, 2021, arXiv 2102.10095.
 from math import sqrt
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from .threefry import normal, words
 
 TERMS = {"davie": 1, "foster": 2}
 METHODS = (*TERMS, "series")
@@ -43,7 +44,7 @@ def area(
 ) -> Float[Array, "m m"]:
     """The antisymmetric matrix A of a step of length h > 0, given its increment and space-time area (zero where h = 0).
 
-    key     of this step alone, other than those dW, H and K were drawn with
+    key     a key of `jax.random` of this step alone, other than those dW, H and K were drawn with
     K       space-time-time area, if the step has drawn it
     method  "davie" and "foster" keep means and covariances: enough for weak order 2; "series" with terms above
             1/sqrt(h) is as near in law as strong order 1 asks for
@@ -53,18 +54,21 @@ def area(
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}.")
     if terms < 1:
         raise ValueError(f"terms must be at least 1, got {terms}.")
-    N = max(TERMS.get(method, terms), 1 if K is None else 2)
+    drawn = {"dW": dW, "H": H} | ({} if K is None else {"K": K})
+    return counted_area(words(key), 0, drawn, h, method, terms)
+
+
+def counted_area(key: Any, counter: Any, drawn: dict[str, Any], h: Any, method: str, terms: int) -> Float[Array, "m m"]:
+    """`area` from a key of two words and the number of the step; drawn: its "dW", "H" and perhaps "K"."""
+    dW, (m,) = drawn["dW"], drawn["dW"].shape
+    N = max(TERMS.get(method, terms), len(drawn) - 1)
     positive = h > 0
     root = jnp.sqrt(jnp.where(positive, h, 1.0)).astype(dW.dtype)
-    z = [dW / root, -sqrt(12) * H / root]
-    if K is not None:
-        z.append(sqrt(720) * K / root)
-    rest, missing = jax.random.split(key)
-    G = jax.random.normal(rest, (*dW.shape, *dW.shape), dW.dtype)
-    total = (0.5 / (2 * N + 1)) ** 0.5 * (G - G.T)
-    if len(z) <= N:
-        z.extend(jax.random.normal(missing, (N + 1 - len(z), *dW.shape), dW.dtype))
+    scales = {"dW": 1.0, "H": -sqrt(12), "K": sqrt(720)}
+    z = [scale * drawn[name] / root for name, scale in scales.items() if name in drawn]
+    fresh = normal(key, counter, (m + N + 1 - len(z), m), dW.dtype)
+    G, z = fresh[:m], [*z, *fresh[m:]]
+    total = sqrt(0.5 / (2 * N + 1)) * G
     for n in reversed(range(1, N + 1)):
-        outer = jnp.outer(z[n - 1], z[n])
-        total = total + (outer - outer.T) / sqrt(4 * n * n - 1)
-    return jnp.where(positive, 0.5 * h, 0.0).astype(dW.dtype) * total
+        total = total + jnp.outer(z[n - 1], z[n]) / sqrt(4 * n * n - 1)
+    return jnp.where(positive, 0.5 * h, 0.0).astype(dW.dtype) * (total - total.T)
