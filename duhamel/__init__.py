@@ -15,6 +15,7 @@ _HOME = {
     "core.problem": ("DAE", "Langevin", "ODE", "Problem", "SDE", "Semilinear", "Separable", "Split"),
     "core.linear": ("Dense", "Diagonal", "Linear", "Scalar", "Zero"),
     "core.status": ("Status",),
+    "methods.auto": ("Auto",),
     "methods.base": ("Method",),
     "methods.bdf": ("BDF",),
     "methods.consistent": ("consistent_start",),

@@ -52,6 +52,9 @@ class Krylov(LinearSolver):
     def prepare(self, bound: Any, k: int, t: Any, x: Any) -> Operator:
         return Operator(bound, k, t, x)
 
+    def bound(self, J: Operator) -> None:
+        del J
+
     def matrix(self, J: Operator, a: Any, mass: Any) -> System:
         return System(J, a, mass)
 

@@ -70,6 +70,10 @@ class LinearSolver(eqx.Module):
         """Raises one sentence if a state of n reals does not fit."""
         del n
 
+    def bound(self, J: Any) -> Any:
+        """A bound on the absolute eigenvalues of J, its largest row sum; () or (lanes,). None: not known."""
+        return jnp.max(jnp.sum(jnp.abs(J), axis=1), axis=0)
+
     def factor(self, J: Any, a: Any, mass: Any = None) -> Factored:
         """Factors of M - a J."""
         matrix = self.matrix(J, a, mass)
@@ -188,6 +192,9 @@ class BlockDiagonal(LinearSolver):
             b = np.arange(blocks)
             mass = mass.astype(J.dtype).reshape(blocks, size, blocks, size)[b, :, b, :]
         return mass.reshape(*mass.shape, *(1,) * (J.ndim - 3)) - a * J
+
+    def bound(self, J: Any) -> Any:
+        return jnp.max(jnp.sum(jnp.abs(J), axis=2), axis=(0, 1))
 
     def multiply(self, matrix: Any, v: Any) -> Any:
         parts = v.reshape(-1, 1, self.size, *v.shape[1:])

@@ -96,10 +96,16 @@ class Rosenbrock(Method):
             "jacobians": one,
             "factorizations": one,
         }
+        if mass is None and linear.bound(J) is not None:
+            env["rho"] = linear.bound(J)
         return env | {"F1": F1} if tableau.fsal else env
 
     def keep(self, env: Env) -> Slots:
         return {"x": env["x1"], "F": env["F1"]} if self.tableau.fsal else {"x": env["x1"]}
+
+    def stiffness(self, bound: Bound, at: Moment, env: Env) -> Any:
+        """From the Jacobian, an upper bound: a smooth solution no longer shows how fast its neighbours decay."""
+        return jnp.abs(at.h) * env["rho"] if "rho" in env else super().stiffness(bound, at, env)
 
     def densify(self, bound: Bound, at: Moment, env: Env) -> Env:
         del at
