@@ -87,4 +87,4 @@ def test_adaptive_gradient_is_that_of_the_accepted_steps(name):
     fixed = jax.jit(jax.grad(lambda args: loss(args, dh.Fixed(grid=grid))))(ARGS)
     assert n > 3
     for key in ARGS:
-        np.testing.assert_allclose(adaptive[key], fixed[key], rtol=1e-8, atol=1e-10)
+        np.testing.assert_allclose(adaptive[key], fixed[key], rtol=1e-6)  # rounding of a time: its square root in W
