@@ -60,11 +60,13 @@ def test_ring_modulator():
 @pytest.mark.parametrize("method", METHODS)
 def test_an_ensemble_is_its_solves(method):
     """Lanes share loops, not results: the same numbers, steps, Jacobians and factorizations as alone."""
+    # Rounding that differs moves what Newton leaves, and that moves the steps: leave nothing.
+    make = METHODS[method](newton=dh.Newton(tolerance=1e-6, iterations=10))
     problem, control = BARI["OREGO"].problem, dh.PID(1e-6, 1e-8)
     x0 = jnp.array([1.0, 2.0, 3.0]) * jnp.linspace(1.0, 1.6, 5)[:, None]
-    sols = dh.ensemble(problem, x0, 40.0, method=METHODS[method](), control=control)
+    sols = dh.ensemble(problem, x0, 40.0, method=make, control=control)
     for i in (0, 4):
-        sol = dh.solve(problem, x0[i], 40.0, method=METHODS[method](), control=control)
+        sol = dh.solve(problem, x0[i], 40.0, method=make, control=control)
         np.testing.assert_allclose(sols.x[i], sol.x, rtol=1e-7)
         for name in ("accepted", "rejected", "nfe", "jacobians", "factorizations"):
             assert int(getattr(sols.stats, name)[i]) == int(getattr(sol.stats, name))
