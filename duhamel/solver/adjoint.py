@@ -11,8 +11,9 @@ from duhamel.core.problem import Problem
 from duhamel.methods.base import Method
 
 from .lanes import march_lanes, taped_lanes
-from .loop import State, Task, run
+from .loop import run
 from .tape import taped
+from .task import State, Task
 
 
 class Adjoint(eqx.Module):

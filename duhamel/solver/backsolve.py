@@ -13,8 +13,9 @@ from duhamel.methods.base import Method
 from .backwards import walk_back
 from .continuous import finished, prepared, refuse_noise
 from .control import PID
-from .loop import State, Task, run
+from .loop import run
 from .recorded import Recorded, has_stops
+from .task import State, Task
 
 
 class Backsolve(Recorded):

@@ -17,8 +17,8 @@ from duhamel.methods.fits import kind
 
 from .adjoint import Adjoint
 from .control import PID, Fixed
-from .loop import Resume
 from .solution import Solution
+from .task import Resume
 
 
 def concrete(value: Any) -> bool:

@@ -11,10 +11,11 @@ from jaxtyping import Array, PyTree
 from duhamel.methods.base import Moment, Slots
 
 from .adjoint import Adjoint
-from .loop import RUNNING, State, Task, advance, begin_of, finish, output, start
+from .loop import advance, finish, start
 from .save import Save, fill_after, read, rows_like, select
 from .stepper import moved
 from .tape import carried
+from .task import RUNNING, State, Task, begin_of, output
 
 GROUP = 16  # attempts in a group, groups in the next one, and so on
 

@@ -16,11 +16,11 @@ from . import checks
 from .adjoint import Adjoint, Tape
 from .control import PID, Fixed
 from .event import Event, bind_events
-from .loop import Resume
 from .save import Save, bind_save
 from .solution import Solution
 from .solve import default_method, prepare, solution_of, step_limit, tabulate, with_arrays
 from .stepper import Stepper, bind
+from .task import Resume
 
 CACHE = 2**15  # bytes of state and stages a chunk may take: the first-level cache of a core
 

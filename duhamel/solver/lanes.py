@@ -15,8 +15,9 @@ from jaxtyping import Array, PyTree
 
 from duhamel.core.status import Status
 
-from .loop import RUNNING, State, Task, advance, finish, start
+from .loop import advance, finish, start
 from .tape import pull_back, record
+from .task import RUNNING, State, Task
 
 PATIENCE = 128  # attempts a chunk makes before it may leave its slow lanes to the next round
 TAIL = 64  # width of the chunks once few lanes are left

@@ -6,9 +6,8 @@ gradients: `tape` wraps it from outside.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
@@ -17,116 +16,16 @@ from duhamel.core.status import Status
 from duhamel.methods.base import Env, Method, Moment, RowMethod, Slots
 
 from . import event
-from .control import PID, error_scale, growth, log_squared, squared_norm
-from .event import NONE, RESTART, Event, Hits
-from .save import Save, fill_after, inside, rows_like, select, write
+from .control import squared_norm
+from .event import NONE, RESTART, Hits
+from .pace import Step, judge, next_step
+from .save import fill_after, rows_like, select, write
+from .saving import record_step
 from .stepper import Stepper, moved
+from .task import RUNNING, Move, State, Task, begin_of, clearance, output, row_of
 
-RUNNING = -1
 REPORT = 32  # attempts from one report of progress to the next
 COUNTS = ("nfe", "jacobians", "factorizations")
-
-
-class Task(eqx.Module):
-    """What a solve is asked to do, times measured from t0 so that small steps at large times keep their digits.
-
-    span  t1 - t0, signed; () or (lanes,)
-    ts    save times minus t0, (n,), or None: the end only
-    edges a fixed grid minus t0, (n + 1,), or None: adaptive
-    stops times minus t0, (m,), at which the field is discontinuous, or None; on a fixed grid, its own
-    """
-
-    stepper: Stepper
-    t0: Float[Array, "..."]
-    span: Float[Array, "..."]
-    ts: Any
-    edges: Any
-    stops: Any
-    control: PID | None
-    save: Save
-    events: tuple[Event, ...]
-    resume: "Resume | None"
-    progress: Callable | None = eqx.field(static=True)
-    max_steps: int = eqx.field(static=True)
-
-    @property
-    def marked(self) -> bool:
-        """Whether a step may end in something that the tape has to know of."""
-        return bool(self.events) or self.stops is not None
-
-
-class Resume(NamedTuple):
-    """Where an earlier solve of the same problem stopped: what to go on from as if it had not.
-
-    t0      from where its times are counted
-    s, h    time since t0, and the step it would have tried next
-    slots   what its method carries beside x
-    before  what its controller remembers
-    """
-
-    t0: Array
-    s: Array
-    h: Array
-    slots: Slots
-    before: tuple[Array, ...]
-
-
-class State(NamedTuple):
-    """Between two attempts.
-
-    s         time since t0
-    h         the step to try
-    slots     what the method keeps: "x", perhaps "F" and more
-    before    log of the squared error norms of earlier accepted steps, as many as the controller's gains need
-    rejected  whether the last attempt was rejected
-    status    RUNNING, or a Status
-    accepted, tried  steps taken, and attempts, so far
-    sums      over accepted steps: of the root mean square of the error estimate, of the stiffness if asked for
-    saved     rows written of `saves`
-    saves     values at the save times; every step's value; every step's time
-    counts    evaluations, Jacobians, factorizations, as far as the method counts them itself
-    side      on which side of each event's zero the solution is, (events, ...); None without events
-    hits      what happened so far
-    attempts  of any lane so far
-    """
-
-    s: Array
-    h: Array
-    slots: Slots
-    before: tuple[Array, ...]
-    rejected: Array
-    status: Array
-    accepted: Array
-    tried: Array
-    sums: dict[str, Array]
-    saved: Array
-    saves: tuple[PyTree, PyTree, Any]
-    counts: dict[str, Array]
-    side: Any
-    hits: Hits | None
-    attempts: Array
-
-
-class Move(NamedTuple):
-    """What an attempt did: it moved each lane from s by h (0: rejected, or not running), and ended in `mark`."""
-
-    s: Array
-    h: Array
-    mark: Any
-    any: Bool[Array, ""]
-
-
-def output(task: Task, t: Any, x: PyTree) -> PyTree:
-    """What is saved of the state."""
-    fn = task.save.fn
-    return x if fn is None else event.lanewise(task.stepper, fn, t, x)
-
-
-def row_of(task: Task, t: Any, slots: Slots) -> PyTree:
-    """What is saved of every step: for dense output, whatever taking the step again needs."""
-    if task.save.dense:
-        return {name: slots[name] for name in ("x", *task.stepper.method.carried)}
-    return output(task, t, slots["x"])
 
 
 def start(task: Task, x: PyTree, h: Float[Array, "..."]) -> State:
@@ -175,11 +74,6 @@ def start(task: Task, x: PyTree, h: Float[Array, "..."]) -> State:
     )
 
 
-def begin_of(task: Task) -> Array:
-    """Time since t0 at which the solve begins: 0, or where an earlier one ended."""
-    return jnp.zeros_like(task.span) if task.resume is None else jnp.broadcast_to(task.resume.s, task.span.shape)
-
-
 def first_slots(task: Task, x: PyTree) -> Slots:
     """What the first step begins with; what an interrupted solve carried is taken up."""
     slots = task.stepper.start(task.t0 + begin_of(task), x)
@@ -198,10 +92,10 @@ def advance(task: Task, state: State) -> tuple[State, Move]:
     """One attempt in every running lane."""
     stepper = task.stepper
     running = state.status == RUNNING
-    step = _next_step(task, state)
+    step = next_step(task, state)
     at = Moment(state.attempts, state.s, task.t0 + state.s, step.h)
     env = tried_env = stepper.attempt(at, state.slots)
-    log_square, accept, h_next = _judge(task, state, env, step)
+    log_square, accept, h_next = judge(task, state, env, step)
     move = running & accept
     mark = jnp.where(step.stopping, RESTART, NONE).astype(jnp.int32) if task.marked else None
     if task.events:
@@ -227,14 +121,14 @@ def advance(task: Task, state: State) -> tuple[State, Move]:
     )
     if task.events:
         moved = _note(task, moved, at, landing, mark, move & done, move)
-    moved = _save(task, state, moved, at, env, move, landing)
+    moved = record_step(task, state, moved, at, env, move, landing)
     mark = None if mark is None else jnp.where(move, mark, NONE)
     if task.progress is not None:
         _report(task.progress, task, moved)
     return moved, Move(state.s, jnp.where(move, at.h, 0.0), mark, jnp.any(move))
 
 
-def _end(task: Task, state: State, step: "_Step", at: Moment, mark: Any) -> tuple[Array, Array]:
+def _end(task: Task, state: State, step: "Step", at: Moment, mark: Any) -> tuple[Array, Array]:
     """Where the solve is after this step, should it be accepted, and whether it ends there."""
     s = jnp.where(step.last, task.span, state.s + at.h)
     if mark is None:
@@ -266,66 +160,6 @@ def measures(task: Task, at: Moment, env: Env) -> dict[str, Array]:
     return error | {"stiffness": task.stepper.method.stiffness(task.stepper, at, env)}
 
 
-class _Step(NamedTuple):
-    """The step to try: its length, the longer one it may have been cut from, whether it ends the solve, whether it
-    ends before a discontinuity, and where the solution goes on behind that."""
-
-    h: Array
-    uncut: Array
-    last: Array
-    stopping: Array
-    resume: Array
-
-
-def _next_step(task: Task, state: State) -> _Step:
-    """A step that would leave a sliver of time is stretched."""
-    never = jnp.zeros(task.span.shape, bool)
-    if task.edges is not None:
-        h, last = _grid_step(task, state)
-        if task.stops is None:
-            return _Step(h, h, last, never, state.s)
-        end = state.s + h  # every time of the grid may be a discontinuity: keep to its inside
-        gap = jnp.sign(task.span) * _gap(task, end)
-        return _Step(h - gap, h, last, ~last, end + gap)
-    rest = task.span - state.s
-    h = jax.lax.stop_gradient(state.h)
-    last = jnp.abs(h) * 1.001 >= jnp.abs(rest)
-    step = _Step(jnp.where(last, rest, h), h, last, never, state.s)
-    return step if task.stops is None else _cut(task, state, step)
-
-
-def _grid_step(task: Task, state: State) -> tuple[Array, Array]:
-    n, sign = task.edges.shape[0] - 1, jnp.sign(task.span)
-    if task.events:  # a step cut short by one left the grid: go to the grid's next time
-        edges = task.edges.reshape(-1, *(1,) * state.s.ndim)
-        sliver = 1e-6 * jnp.abs(task.span) / n
-        following = jnp.sum((edges - state.s) * sign <= sliver, axis=0)
-        return task.edges[jnp.minimum(following, n)] - state.s, following >= n
-    begin = task.edges[jnp.minimum(state.attempts, n)] if task.stops is None else state.s
-    h = task.edges[jnp.minimum(state.attempts + 1, n)] - begin
-    shape = task.span.shape
-    return jnp.broadcast_to(h, shape), jnp.broadcast_to(state.attempts + 1 >= n, shape)
-
-
-def _cut(task: Task, state: State, step: _Step) -> _Step:
-    """No step crosses a discontinuity: it ends just before one, and the next begins just behind it."""
-    sign = jnp.sign(task.span)
-    gap = lambda stop: _gap(task, stop)  # noqa: E731
-    ahead = task.stops.reshape(-1, *(1,) * state.s.ndim)
-    before = jnp.where((ahead - state.s) * sign > 2 * gap(ahead), ahead * sign, jnp.inf)
-    stop = sign * jnp.min(before, axis=0)  # the nearest one ahead
-    far = jnp.abs(task.span)
-    near = (stop * sign < far) & ((stop - state.s) * sign <= jnp.abs(step.h) * 1.001)
-    stop = jnp.where(near, stop, 0.0)
-    h = jnp.where(near, stop - sign * gap(stop) - state.s, step.h)
-    return _Step(h, step.uncut, step.last & ~near, near, stop + sign * gap(stop))
-
-
-def _gap(task: Task, stop: Any) -> Any:
-    """How far from a discontinuity a step keeps: a few units in the last place of the time there."""
-    return 4 * jnp.finfo(task.span.dtype).eps * (jnp.abs(task.t0) + jnp.abs(stop))
-
-
 def settle(task: Task, at: Moment, env: Env, mark: Any) -> tuple[Slots, event.Landing | None]:
     """The slots with which the next step begins. Whatever breaks the solution's smoothness begins them anew."""
     stepper = task.stepper
@@ -351,7 +185,7 @@ def _behind(task: Task, at: Moment, mark: Any) -> Array:
     """From the end of a step to the other side of the discontinuity it ended at."""
     if task.stops is None:
         return jnp.zeros_like(at.h)
-    width = 2 * _gap(task, at.s + at.h)
+    width = 2 * clearance(task, at.s + at.h)
     return jnp.where(mark == RESTART, jnp.sign(task.span) * width, 0.0)
 
 
@@ -383,35 +217,6 @@ def _note(task: Task, state: State, at: Moment, landing: Any, mark: Any, done: A
     return state._replace(hits=noted, side=jnp.where(move, side, state.side), status=status)
 
 
-def _judge(task: Task, state: State, env: Env, step: _Step) -> tuple[Array, Array, Array]:
-    """(log of the squared error norm, accepted, next step)."""
-    control, h = task.control, step.h
-    failed = env.get("failed")
-    if control is None:
-        accept = jnp.ones(h.shape, bool) if failed is None else ~failed
-        return jnp.zeros_like(h), accept, h
-    x, x1, error = jax.lax.stop_gradient((state.slots["x"], env["x1"], env["error"]))
-    square = squared_norm(error, error_scale(control, x, x1), task.stepper.lanes).astype(h.dtype)
-    accept = square <= 1.0  # False for NaN
-    k = env["k"] if "k" in env else _order(task.stepper) + 1
-    log_square = log_squared(square)
-    factor = growth(control, k, log_square, state.before, accept, state.rejected)
-    if "growth" in env:
-        factor = jnp.where(accept, env["growth"], factor)
-    if failed is not None:
-        accept = accept & ~failed
-        factor = jnp.where(failed, control.shrink, factor)
-    h_next = jax.lax.stop_gradient(h * factor)
-    if task.stops is not None:  # a step cut at a discontinuity says nothing against longer ones
-        h_next = jnp.where(accept & step.stopping & (jnp.abs(h_next) < jnp.abs(step.uncut)), step.uncut, h_next)
-    return log_square, accept, h_next
-
-
-def _order(stepper: Stepper) -> int:
-    order = stepper.method.error_order
-    return stepper.method.order if order is None else order
-
-
 def _status(
     task: Task, state: State, log_square: Array, done: Array, accept: Array, env: Env, h_next: Array, attempts: Array
 ) -> Array:
@@ -436,53 +241,6 @@ def local_error(stepper: Stepper, env: Env) -> Array:
     square = squared_norm(env["error"], ones, stepper.lanes)
     positive = square > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1.0)), 0.0)
-
-
-def _save(task: Task, old: State, new: State, at: Moment, env: Env, move: Array, landing: Any) -> State:
-    at_times, every, times = new.saves
-    end = old.s + at.h if task.marked else new.s
-    if every is not None:
-        t = task.t0 + (new.s if landing is None else jnp.where(landing.dt == 0, new.s, end + landing.dt))
-        every = write(every, new.accepted, row_of(task, t, new.slots), move)
-        times = write(times, new.accepted, t, move)
-    saved = new.saved
-    if task.ts is not None:
-        upto = new.s if not task.marked else jnp.where(new.status == Status.event, end + _dt(landing), new.s)
-        due = move & inside(task.ts, saved, upto, jnp.sign(task.span))
-        at_times, saved = jax.lax.cond(
-            jnp.any(due),
-            lambda: _save_times(task, old, new, upto, at, env, move),
-            lambda: (at_times, saved),
-        )
-    return new._replace(saves=(at_times, every, times), saved=saved)
-
-
-def _dt(landing: Any) -> Any:
-    return 0.0 if landing is None else landing.dt
-
-
-def _save_times(
-    task: Task, old: State, new: State, upto: Array, at: Moment, env: Env, move: Array
-) -> tuple[PyTree, Array]:
-    """Write every save time the step passed; a lane that passed none waits for the others."""
-    stepper = task.stepper
-    basis = stepper.densify(at, env)
-    sign = jnp.sign(task.span)
-
-    def due(carry: tuple) -> Array:
-        return move & inside(task.ts, carry[1], upto, sign)
-
-    def body(carry: tuple) -> tuple:
-        buffer, saved = carry
-        now = due(carry)
-        time = task.ts[jnp.minimum(saved, task.ts.shape[0] - 1)]
-        part = jax.lax.stop_gradient(time) - old.s
-        theta = jnp.where(now, part / jnp.where(now, at.h, 1.0), 0.0)
-        x = moved(stepper.interpolate(at, theta, basis), time + jnp.zeros_like(old.s), task.t0, stepper)
-        value = output(task, task.t0 + time, x)
-        return write(buffer, saved, value, now), saved + now
-
-    return jax.lax.while_loop(lambda carry: jnp.any(due(carry)), body, (new.saves[0], new.saved))
 
 
 def unfinished(state: State) -> Bool[Array, ""]:

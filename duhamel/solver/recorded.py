@@ -9,7 +9,7 @@ from jaxtyping import Array, PyTree
 
 from .adjoint import Adjoint
 from .lanes import backward_chunks, march_lanes
-from .loop import State, Task
+from .task import State, Task
 
 
 class Recorded(Adjoint):

@@ -9,10 +9,11 @@ from jaxtyping import Array, PyTree
 from duhamel.core.problem import Problem
 from duhamel.methods.base import Method, Moment, Slots
 
-from .loop import State, Task, advance, finish, run, start, unfinished
+from .loop import advance, finish, run, start, unfinished
 from .recorded import Recorded, has_stops
 from .save import select
 from .tape import Cotangents, Row, carried, pull_row, pull_through
+from .task import State, Task
 
 
 class ReversibleAdjoint(Recorded):

@@ -12,7 +12,7 @@ from jaxtyping import Array, Int, PyTree
 from duhamel.core.status import Status
 from duhamel.methods.base import Moment
 
-from .loop import Resume, Task
+from .task import Resume, Task
 
 
 class SolveError(RuntimeError):

@@ -21,10 +21,11 @@ from . import checks
 from .adjoint import Adjoint, Tape
 from .control import PID, Fixed
 from .event import Event, bind_events
-from .loop import Resume, State, Task, evaluations, output
+from .loop import evaluations
 from .save import Save, bind_save, read
 from .solution import DenseOutput, Events, Solution, Stats
 from .stepper import Stepper, bind, initial_step
+from .task import Resume, State, Task, output
 
 
 def solve(

@@ -18,9 +18,10 @@ from duhamel.methods.explicit import Tsit5
 
 from . import checks
 from .control import PID, squared_norm
-from .loop import RUNNING, State, Task, advance, start
+from .loop import advance, start
 from .save import Save
 from .stepper import Stepper, bind, initial_step
+from .task import RUNNING, State, Task
 
 NEWTON_STEPS = 20
 

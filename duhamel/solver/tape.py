@@ -22,24 +22,10 @@ from jaxtyping import Array, Float, PyTree
 from duhamel.core.status import Status
 from duhamel.methods.base import Env, Moment, Slots
 
-from .loop import (
-    Move,
-    State,
-    Task,
-    advance,
-    begin_of,
-    finish,
-    first_slots,
-    measures,
-    output,
-    row_of,
-    run,
-    settle,
-    start,
-    unfinished,
-)
+from .loop import advance, finish, first_slots, measures, run, settle, start, unfinished
 from .save import read
 from .stepper import moved
+from .task import Move, State, Task, begin_of, output, row_of
 
 
 class Rows(NamedTuple):

@@ -1,0 +1,97 @@
+"""How long the next step is, and whether an attempt is accepted."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from duhamel.methods.base import Env
+
+from .control import error_scale, growth, log_squared, squared_norm
+from .stepper import Stepper
+from .task import State, Task, clearance
+
+
+class Step(NamedTuple):
+    """The step to try: its length, the longer one it may have been cut from, whether it ends the solve, whether it
+    ends before a discontinuity, and where the solution goes on behind that."""
+
+    h: Array
+    uncut: Array
+    last: Array
+    stopping: Array
+    resume: Array
+
+
+def next_step(task: Task, state: State) -> Step:
+    """A step that would leave a sliver of time is stretched."""
+    never = jnp.zeros(task.span.shape, bool)
+    if task.edges is not None:
+        h, last = _grid_step(task, state)
+        if task.stops is None:
+            return Step(h, h, last, never, state.s)
+        end = state.s + h  # every time of the grid may be a discontinuity: keep to its inside
+        gap = jnp.sign(task.span) * clearance(task, end)
+        return Step(h - gap, h, last, ~last, end + gap)
+    rest = task.span - state.s
+    h = jax.lax.stop_gradient(state.h)
+    last = jnp.abs(h) * 1.001 >= jnp.abs(rest)
+    step = Step(jnp.where(last, rest, h), h, last, never, state.s)
+    return step if task.stops is None else _cut(task, state, step)
+
+
+def _grid_step(task: Task, state: State) -> tuple[Array, Array]:
+    n, sign = task.edges.shape[0] - 1, jnp.sign(task.span)
+    if task.events:  # a step cut short by one left the grid: go to the grid's next time
+        edges = task.edges.reshape(-1, *(1,) * state.s.ndim)
+        sliver = 1e-6 * jnp.abs(task.span) / n
+        following = jnp.sum((edges - state.s) * sign <= sliver, axis=0)
+        return task.edges[jnp.minimum(following, n)] - state.s, following >= n
+    begin = task.edges[jnp.minimum(state.attempts, n)] if task.stops is None else state.s
+    h = task.edges[jnp.minimum(state.attempts + 1, n)] - begin
+    shape = task.span.shape
+    return jnp.broadcast_to(h, shape), jnp.broadcast_to(state.attempts + 1 >= n, shape)
+
+
+def _cut(task: Task, state: State, step: Step) -> Step:
+    """No step crosses a discontinuity: it ends just before one, and the next begins just behind it."""
+    sign = jnp.sign(task.span)
+    gap = lambda stop: clearance(task, stop)  # noqa: E731
+    ahead = task.stops.reshape(-1, *(1,) * state.s.ndim)
+    before = jnp.where((ahead - state.s) * sign > 2 * gap(ahead), ahead * sign, jnp.inf)
+    stop = sign * jnp.min(before, axis=0)  # the nearest one ahead
+    far = jnp.abs(task.span)
+    near = (stop * sign < far) & ((stop - state.s) * sign <= jnp.abs(step.h) * 1.001)
+    stop = jnp.where(near, stop, 0.0)
+    h = jnp.where(near, stop - sign * gap(stop) - state.s, step.h)
+    return Step(h, step.uncut, step.last & ~near, near, stop + sign * gap(stop))
+
+
+def judge(task: Task, state: State, env: Env, step: Step) -> tuple[Array, Array, Array]:
+    """(log of the squared error norm, accepted, next step)."""
+    control, h = task.control, step.h
+    failed = env.get("failed")
+    if control is None:
+        accept = jnp.ones(h.shape, bool) if failed is None else ~failed
+        return jnp.zeros_like(h), accept, h
+    x, x1, error = jax.lax.stop_gradient((state.slots["x"], env["x1"], env["error"]))
+    square = squared_norm(error, error_scale(control, x, x1), task.stepper.lanes).astype(h.dtype)
+    accept = square <= 1.0  # False for NaN
+    k = env["k"] if "k" in env else _order(task.stepper) + 1
+    log_square = log_squared(square)
+    factor = growth(control, k, log_square, state.before, accept, state.rejected)
+    if "growth" in env:
+        factor = jnp.where(accept, env["growth"], factor)
+    if failed is not None:
+        accept = accept & ~failed
+        factor = jnp.where(failed, control.shrink, factor)
+    h_next = jax.lax.stop_gradient(h * factor)
+    if task.stops is not None:  # a step cut at a discontinuity says nothing against longer ones
+        h_next = jnp.where(accept & step.stopping & (jnp.abs(h_next) < jnp.abs(step.uncut)), step.uncut, h_next)
+    return log_square, accept, h_next
+
+
+def _order(stepper: Stepper) -> int:
+    order = stepper.method.error_order
+    return stepper.method.order if order is None else order
