@@ -246,7 +246,7 @@ NON_STIFF = {
     "probdiffeq": ("ts0-5",),
 }
 STIFF = {
-    "duhamel": ("Rodas5P", "Rodas4", "Kvaerno5", "KenCarp5", "BDF"),
+    "duhamel": ("Rodas5P", "Rodas4", "Kvaerno5", "BDF"),
     "diffrax": ("Kvaerno3", "Kvaerno5"),
     "scipy": ("Radau", "BDF", "LSODA"),
     "numbalsoda": ("lsoda",),
