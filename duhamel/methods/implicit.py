@@ -149,6 +149,8 @@ def checked(linear: LinearSolver, system: System) -> Flat:
 
 def newton_env(newton: Newton, matrix: Matrix, found: Iterations, new_J: Any, new_LU: Any) -> Env:
     """What every implicit method adds to its env, for the loop's counts and for the next attempt."""
+    if matrix.J is None:  # Krylov: nothing outlives the step
+        matrix = matrix._replace(factors=None)
     return {
         "matrix": matrix,
         "aged": aged(newton, matrix, found.rate),

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from duhamel.core.problem import MassProblem
 
 from .jacobian import Flat
+from .krylov import Krylov
 from .linalg import LinearSolver
 
 STALE = 1_000_000  # age of a Jacobian that was never evaluated, or failed
@@ -107,12 +108,15 @@ class Matrix(NamedTuple):
 
 def unprepared(linear: LinearSolver, system: System, t: Any, x: Any) -> Matrix:
     """Slots for the first step: nothing evaluated, so that the first attempt does."""
+    old = jnp.zeros_like(t), jnp.full(jnp.shape(t), STALE, jnp.int32)
+    if isinstance(linear, Krylov):
+        return Matrix(None, None, *old)
     still = system.still()
     evaluate = lambda t, x: still.jacobian(linear, t, x)  # noqa: E731
     J = jax.eval_shape(evaluate, t, x)
     factors = jax.eval_shape(lambda J, t: linear.factor(J, jnp.ones_like(t), still.mass)._replace(matrix=None), J, t)
     zeros = lambda tree: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), tree)  # noqa: E731
-    return Matrix(zeros(J), zeros(factors), jnp.zeros_like(t), jnp.full(jnp.shape(t), STALE, jnp.int32))
+    return Matrix(zeros(J), zeros(factors), *old)
 
 
 def prepared(
@@ -121,7 +125,11 @@ def prepared(
     """(a matrix fit for this step, whether J was evaluated, whether it was factored), per lane.
 
     All lanes compute when one has to, and only those take the result that had to: a lane does not depend on others.
+    Krylov methods have nothing to keep: their matrix is that of the step's beginning.
     """
+    if isinstance(linear, Krylov):
+        factored = linear.factor(system.jacobian(linear, t, x), a, system.mass)
+        return Matrix(None, factored, a, jnp.zeros_like(old.age)), moving, moving
     fresh = moving & (old.age >= newton.max_age)
     ratio = a / jnp.where(old.a == 0, 1.0, old.a)
     again = fresh | (moving & ((jnp.abs(ratio - 1.0) > newton.drift) | (old.a == 0)))
