@@ -18,6 +18,7 @@ BENCHMARKS = {
     "detest": "the 25 problems of DETEST, by method and tolerance: error at the end, evaluations, steps",
     "work-precision": "error against time and evaluations, ours and every peer that is installed",
     "sde": "stochastic equations: strong error against time, and against a bare lax.scan",
+    "sde-grid": "stochastic equations on a fixed grid: times, against lax.scan on the same draws and diffrax",
     "stiff": "stiff chemistry: ensembles against vmap(diffrax Kvaerno5), single solves against SciPy and others",
 }
 PEERS = {
