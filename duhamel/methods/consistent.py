@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optimistix as optx
 from jax.core import Tracer
 
 from duhamel.core.problem import MassProblem, Problem
@@ -27,6 +26,8 @@ def consistent_start(problem: MassProblem, x0: Any, *, t0: Any = 0.0, args: Any 
 
     Differentiable in the guess, args and t0. Raises if Newton's method from the guess finds no such state.
     """
+    import optimistix as optx  # not with every solve
+
     flat, residual = _equations(problem, x0, t0, args)
     found = optx.root_find(
         lambda v, _: residual(v), optx.Newton(rtol=rtol, atol=rtol * 1e-2), flat.ravel(x0), max_steps=50, throw=False
@@ -46,20 +47,27 @@ def check_start(problem: Problem, x0: Any, t0: Any, args: Any) -> None:
         return
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((problem, x0, t0, args))):
         return
-    x0 = jax.tree.map(jnp.asarray, x0)
-    flat, residual = _equations(problem, x0, t0, args)
-    v = flat.ravel(x0)
+    with jax.ensure_compile_time_eval():
+        x0 = jax.tree.map(jnp.asarray, x0)
+        if np.shape(problem.mass)[0] != Flat(x0, 0).size:
+            return  # said by the method
+        flat, residual = _equations(problem, x0, t0, args)
+        v = flat.ravel(x0)
     if residual.algebraic == 0:
         return
-    J = np.asarray(jax.jacfwd(residual)(v), float)
+    with jax.ensure_compile_time_eval():  # inside somebody's jit, numbers are still numbers
+        J, off = jax.jacfwd(residual)(v), residual(v)
+    if isinstance(J, Tracer) or isinstance(off, Tracer):  # f closes over something traced
+        return
+    J, v = np.asarray(J, float), np.asarray(v, float)
     if not np.all(np.isfinite(J)) or np.linalg.cond(_rows_scaled(J)) > 1e13:
         raise ValueError(
             "the algebraic equations do not determine the components that mass leaves without a derivative: this "
             "differential-algebraic equation has an index above 1; differentiate its constraints, or change variables."
         )
-    away = np.abs(np.linalg.solve(J, np.asarray(residual(v), float)))
+    away = np.abs(np.linalg.solve(J, np.asarray(off, float)))
     worst = int(np.argmax(away / (1.0 + np.abs(v))))
-    if away[worst] > TOLERATED * (1.0 + abs(float(v[worst]))):
+    if away[worst] > TOLERATED * (1.0 + abs(v[worst])):
         raise ValueError(
             f"x0 does not satisfy the algebraic equations of the problem at t0: component {worst} is off by about "
             f"{away[worst]:.2g}; use consistent_start(problem, x0)."

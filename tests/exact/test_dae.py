@@ -125,7 +125,15 @@ def test_consistent_start():
 
 def test_an_inconsistent_start_is_named():
     with pytest.raises(ValueError, match=r"component 1 is off by about 0.96; use consistent_start"):
-        check_start(dh.DAE(wave, MIXED), jnp.array([0.2, 2.0]), 0.0, 2.0)
+        dh.solve(dh.DAE(wave, MIXED), jnp.array([0.2, 2.0]), 1.0, args=2.0, method=dh.BDF())
+
+
+def test_starts_are_looked_at_where_they_are_numbers():
+    problem, x0 = dh.DAE(wave, MIXED), jnp.array([0.2, 2.0])
+    with pytest.raises(ValueError, match="consistent_start"):
+        jax.jit(lambda: check_start(problem, x0, 0.0, 2.0))()
+    jax.jit(lambda w: check_start(problem, x0, 0.0, w))(2.0)  # nothing is known yet
+    jax.jit(lambda w: check_start(dh.DAE(lambda t, x: wave(t, x, w), MIXED), x0, 0.0, None))(2.0)
 
 
 def test_a_higher_index_is_named():
