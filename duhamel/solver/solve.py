@@ -14,6 +14,7 @@ from duhamel.core.linear import Linear, Scalar
 from duhamel.core.problem import Deterministic, Problem, SeparableProblem, SplitProblem, as_problem
 from duhamel.core.status import Status
 from duhamel.methods.base import Method, RowMethod, like, time_dtype
+from duhamel.methods.consistent import check_start
 from duhamel.methods.explicit import Tsit5
 from duhamel.methods.fits import fitting, kind
 
@@ -86,6 +87,7 @@ def solve(
     begin, t1, ts = checks.times(t1_or_ts, begin, dtype)
     t0 = begin if resume is None else t0
     checks.fixed_grid(control, begin, t1)
+    check_start(problem, x0, begin, args)
     noise = checks.noise(problem, method, control, key, noise, begin, t1, events, resume)
     steps = step_limit(control, max_steps, events, save)
     table = tabulate(method, problem.linear(), control, begin, t1)
