@@ -30,12 +30,12 @@ def CDE(f: Callable, path: Any) -> Deterministic:
           of an ensemble goes through args, `CDE(f, lambda args: args["path"])`
 
     A linear path's slope jumps at its knots, and costs a step that sees both sides its order: use
-    `PID(stops=path.knots)`, or on fixed grids `LinearPath(..., smooth=True)`.
+    `PID(stops=path.knots)`, or on fixed grids `LinearPath(..., smooth=True)` with two or more steps a piece.
     """
     return Deterministic(N=Controlled(with_args(f, "f"), _source("CDE", path, "derivative")))
 
 
-def LogODE(f: Callable, path: Any, depth: int = 2, windows: Any = None, *, smooth: bool = True) -> Deterministic:
+def LogODE(f: Callable, path: Any, depth: int = 2, windows: Any = None, *, smooth: bool = False) -> Deterministic:
     """The log-ODE method for dx = f(x, args) dX: on each window of length T
 
         dx/dt = sum over Lyndon words w of c_w [f]_w(x) / T,    [f]_uv = D[f]_v [f]_u - D[f]_u [f]_v
@@ -48,8 +48,10 @@ def LogODE(f: Callable, path: Any, depth: int = 2, windows: Any = None, *, smoot
     path     a `Path` and `windows` (how many equal ones, or their bounds), or a `LogPath` with both already in it, or a
              function of args that returns a LogPath
     depth    1 to about 4. Depth 2 costs one derivative of f per channel; good values 1-3
-    smooth   within a window the speed is 6 theta (1 - theta) instead of 1, so that it is zero at the bounds: no method
-             sees a jump there. Turn it off where steps stop at the bounds (`PID(stops=bounds)`)
+    smooth   The field jumps at the bounds. Use `PID(stops=bounds)`, or steps of Midpoint on a fixed grid, which looks
+             inside a step only; or let smooth make the speed within a window 6 theta (1 - theta) instead of 1, zero
+             at the bounds, so that every method keeps its order. Then take two or more steps a window: one alone,
+             which looks at the bounds or the middle only, misjudges how far x moves
 
     Sources: Castell, Gaines, Prob. Th. Rel. Fields 105 (1996); Morrill, Salvi, Kidger, Foster, Lyons, Neural Rough
     Differential Equations for Long Time Series, arXiv 2009.08295.

@@ -139,7 +139,8 @@ def LinearPath(ts: Any, xs: Any, *, smooth: bool = False) -> Path:
 
     smooth  X = x_i + (3 theta^2 - 2 theta^3) (x_{i+1} - x_i): the same curve, but its speed is continuous, and zero at
             every knot. A field f(x) without an explicit time has the same solution at the knots, and steps of any
-            method keep their order, while a jump of dX/dt inside or at the end of a step costs it.
+            method keep their order, while a jump of dX/dt inside or at the end of a step costs it. Take two or more
+            steps a piece: a method that looks at the knots only would see a path at rest.
     """
     ts, xs = _data("LinearPath", ts, xs)
     return Path(ts, _lines(ts, xs, smooth))

@@ -84,6 +84,7 @@ def window_logsignatures(path: Path, windows: Float[Array, " bounds"], depth: in
     The bounds need not be knots; pieces are cut there. All windows are done by one scan over the pieces, in which a
     window's first piece forgets what stood before it.
     """
+    _check(path.channels, depth)
     windows = jnp.asarray(windows, path.knots.dtype)
     fine, places = path.refined(windows)
     first = jnp.zeros(fine.knots.shape[0] - 1, bool).at[places[:-1]].set(True)

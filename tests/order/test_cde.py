@@ -136,7 +136,7 @@ def test_log_ode_on_a_smooth_path(depth, order):
 def test_stepping_the_log_ode_is_the_flow(depth):
     """Brackets of vector fields by jvp and of matrices by products: the same equation on every window."""
     path = PATHS["natural"]
-    problem = LogODE(affine, path, depth, 3)
+    problem = LogODE(affine, path, depth, 3, smooth=True)
     sol = dh.solve(
         problem, X0, jnp.asarray([1 / 3, 2 / 3, 1.0]), args=(A, B), method=dh.Verner8(), control=dh.Fixed(48)
     )
@@ -149,16 +149,19 @@ def test_log_ode_of_a_nonlinear_field():
 
     def error(n):
         log = LogPath.of(path, 2, grid(n))
-        got = dh.solve(LogODE(field, log), X0, 1.0, method=dh.RK4(), control=dh.Fixed(grid=grid(8 * n))).x
+        got = dh.solve(LogODE(field, log, smooth=True), X0, 1.0, method=dh.RK4(), control=dh.Fixed(grid=grid(8 * n))).x
         return float(jnp.max(jnp.abs(got - exact)))
 
     e = [error(n) for n in (2, 4)]
     assert slope(e) > 3.7 and e[-1] < 1e-3
     bounds = jnp.asarray(grid(2))
-    plain = LogODE(field, path, 2, bounds, smooth=False)
+    plain = LogODE(field, path, 2, bounds)
     got = dh.solve(plain, X0, 1.0, control=dh.PID(1e-10, 1e-12, stops=bounds)).x
-    smooth = dh.solve(LogODE(field, path, 2, bounds), X0, 1.0, control=dh.PID(1e-10, 1e-12)).x
+    smooth = dh.solve(LogODE(field, path, 2, bounds, smooth=True), X0, 1.0, control=dh.PID(1e-10, 1e-12)).x
     np.testing.assert_allclose(got, smooth, atol=1e-8)
+    # Midpoint looks inside its steps only, so on a grid of bounds it never sees a jump.
+    few, many = (dh.solve(plain, X0, 1.0, method=dh.Midpoint(), control=dh.Fixed(grid=grid(2 * n))).x for n in (8, 16))
+    assert abs(np.log2(np.max(np.abs(few - got)) / np.max(np.abs(many - got))) - 2) < 0.2
 
 
 def test_rectilinear_paths_are_exact():
@@ -274,13 +277,19 @@ def test_lanes_with_paths_of_their_own():
     )
     logs = jax.vmap(lambda p: LogPath.of(p, 2, 4))(paths)
     deep = dh.ensemble(
-        LogODE(field, lambda args: args), x0s, 1.0, args=logs, in_axes=0, method=dh.RK4(), control=dh.Fixed(20)
+        LogODE(field, lambda args: args, smooth=True),
+        x0s,
+        1.0,
+        args=logs,
+        in_axes=0,
+        method=dh.RK4(),
+        control=dh.Fixed(20),
     )
     for i in range(3):
         one = HermitePath(TS, xs[i])
         alone = dh.solve(CDE(field, one), x0s[i], 1.0, method=dh.RK4(), control=dh.Fixed(20)).x
         np.testing.assert_allclose(found.x[i], alone, atol=1e-12)
-        alone = dh.solve(LogODE(field, one, 2, 4), x0s[i], 1.0, method=dh.RK4(), control=dh.Fixed(20)).x
+        alone = dh.solve(LogODE(field, one, 2, 4, smooth=True), x0s[i], 1.0, method=dh.RK4(), control=dh.Fixed(20)).x
         np.testing.assert_allclose(deep.x[i], alone, atol=1e-12)
 
 
