@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from duhamel.core.flows import FlowsProblem
+from duhamel.core.linear import Zero
 from duhamel.core.problem import (
     Deterministic,
     LangevinProblem,
@@ -33,7 +34,8 @@ def kind(problem: Problem) -> str:
 def fitting(problem: Problem) -> tuple[str, ...]:
     """Names of methods that solve the problem, best known first."""
     if isinstance(problem, Stochastic):
-        return fitting_noise(problem.noise, problem.calculus)
+        exponential = () if isinstance(problem.linear(), Zero) else fitting_linear(problem.noise, problem.calculus)
+        return exponential + fitting_noise(problem.noise, problem.calculus)
     if isinstance(problem, LangevinProblem):
         return ()
     names = {
@@ -44,6 +46,13 @@ def fitting(problem: Problem) -> tuple[str, ...]:
         Deterministic: ("Tsit5()", "Dopri8()", "Bosh3()"),
     }
     return names.get(type(problem), ("Tsit5()",))
+
+
+def fitting_linear(noise: str, calculus: str) -> tuple[str, ...]:
+    """Names of methods that treat the linear drift of an SDE exactly."""
+    if noise == "additive":
+        return "ExponentialHeun()", "ExponentialEulerMaruyama()"
+    return ("ExponentialEulerMaruyama()",) if calculus == "ito" else ("ExponentialHeun()",)
 
 
 def fitting_noise(noise: str, calculus: str) -> tuple[str, ...]:

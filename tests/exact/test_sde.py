@@ -204,7 +204,9 @@ def test_counts_of_evaluations():
     assert found == {"EulerMaruyama": 2, "SRA1": 4, "SRIW1": 6, "SOSRI": 8, "SPaRK": 6, "SlowRK": 7}
 
 
+STIFF = dh.SDE(lambda t, x, a: -x, lambda t, x, a: 0.1 * x, L=dh.Diagonal(np.array([-1e4, -1.0])))
 REFUSED = [
+    (dh.SRA1(), STIFF, "use ExponentialEulerMaruyama.., SOSRI"),
     (dh.ShARK(), pair("diagonal", "ito"), "ShARK, which is for additive noise, .* use SOSRI"),
     (dh.SOSRI(), pair("general", "ito"), "Ito's sense.*general noise.*use Milstein.areas=True"),
     (dh.SOSRI(), pair("diagonal", "stratonovich"), "Ito's sense.*Stratonovich, diagonal.*use SlowRK"),
