@@ -17,9 +17,9 @@ import jax.numpy as jnp
 from duhamel.core.linear import Linear
 from duhamel.core.problem import Stochastic
 from duhamel.rows.pattern import Pattern, Row
-from duhamel.rows.step import Scaled
+from duhamel.rows.step import Scaled, step
 
-from .base import Bound, Slots
+from .base import Bound, Moment, Slots, calls, like, tree_combine
 from .stochastic import StochasticMethod
 
 _ROWS = (
@@ -87,6 +87,13 @@ class ReversibleHeun(StochasticMethod):
 
     def tau(self, t: Any, h: Any) -> list[Any]:
         return [t, t + h, t + h, t + h]
+
+    def inverse(self, bound: Bound, at: Moment, after: Slots) -> Slots:
+        """Slots at the beginning of the step `at`, from those at its end: the same rows with -h and -dW."""
+        t, h = at.t + at.h, -at.h
+        coef = [like(c, after["x"]) for c in self.coef(bound.L, t, h)]
+        given = after | {"dW": jax.tree.map(jnp.negative, bound.draws(at)["dW"])}
+        return self.keep(step(_PATTERN, coef, self.tau(t, h), given, calls(bound, _PATTERN), tree_combine))
 
 
 def multiply(problem: Stochastic, G: Any, x: Any, w: Any) -> Any:
