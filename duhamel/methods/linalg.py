@@ -66,6 +66,10 @@ class LinearSolver(eqx.Module):
     def substitute(self, factors: Any, b: Any) -> Any:
         """x from the factors: linear in b."""
 
+    def substitute_transposed(self, factors: Any, b: Any) -> Any:
+        """x with the transposed matrix, for reverse mode."""
+        return jax.linear_transpose(lambda v: self.substitute(factors, v), b)(b)[0]
+
     def check(self, n: int) -> None:
         """Raises one sentence if a state of n reals does not fit."""
         del n
@@ -84,12 +88,11 @@ class LinearSolver(eqx.Module):
         matrix, factors = factored
         if matrix is None:
             return self.substitute(factors, b)
-        transposed = jax.linear_transpose(lambda v: self.substitute(factors, v), b)
         return lax.custom_linear_solve(
             lambda v: self.multiply(matrix, v),
             b,
             solve=lambda _, v: self.substitute(factors, v),
-            transpose_solve=lambda _, v: transposed(v)[0],
+            transpose_solve=lambda _, v: self.substitute_transposed(factors, v),
         )
 
 
@@ -127,6 +130,11 @@ class DenseLU(LinearSolver):
 
     def substitute(self, factors: Any, b: Any) -> Any:
         return lu.lanes_solve(factors, b) if isinstance(factors, lu.LanesLU) else lu.lapack_solve(factors, b)
+
+    def substitute_transposed(self, factors: Any, b: Any) -> Any:
+        if isinstance(factors, lu.LanesLU):
+            return lu.lanes_transposed(factors, b)
+        return super().substitute_transposed(factors, b)
 
 
 class Banded(LinearSolver):

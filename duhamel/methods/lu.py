@@ -29,6 +29,7 @@ class LanesLU(NamedTuple):
     pivot: jax.Array
 
 
+@jax.jit  # so that a program with many solves traces them once
 def lanes_factor(A: jax.Array) -> LanesLU:
     """Gaussian elimination with partial pivoting, lane by lane."""
     n = A.shape[0]
@@ -48,6 +49,7 @@ def lanes_factor(A: jax.Array) -> LanesLU:
     return LanesLU(jnp.stack(rows), jnp.stack(factors), jnp.stack(pivots))
 
 
+@jax.jit
 def lanes_solve(lu: LanesLU, b: jax.Array) -> jax.Array:
     n = b.shape[0]
     y = []
@@ -61,6 +63,12 @@ def lanes_solve(lu: LanesLU, b: jax.Array) -> jax.Array:
             rest = rest - lu.U[k, j] * x[j]
         x[k] = rest / lu.U[k, k]
     return jnp.stack(x)
+
+
+@jax.jit
+def lanes_transposed(lu: LanesLU, b: jax.Array) -> jax.Array:
+    """x with A^T x = b."""
+    return jax.linear_transpose(lambda v: lanes_solve(lu, v), b)(b)[0]
 
 
 def _hot(n: int, pivot: jax.Array) -> jax.Array:
