@@ -36,6 +36,7 @@ _HOME = {
         "Verner9",
     ),
     "methods.exponential_sde": ("ExponentialEulerMaruyama", "ExponentialHeun"),
+    "methods.langevin": ("ALIGN", "BAOAB", "QUICSORT", "UBU"),
     "methods.milstein": ("Milstein",),
     "methods.reversible_heun": ("ReversibleHeun",),
     "methods.stochastic": (

@@ -37,7 +37,7 @@ def fitting(problem: Problem) -> tuple[str, ...]:
         exponential = () if isinstance(problem.linear(), Zero) else fitting_linear(problem.noise, problem.calculus)
         return exponential + fitting_noise(problem.noise, problem.calculus)
     if isinstance(problem, LangevinProblem):
-        return ()
+        return "UBU()", "QUICSORT()", "ALIGN()", "BAOAB()"
     names = {
         MassProblem: ("Rodas5P()", "Kvaerno5()", "BDF()"),
         SeparableProblem: ("Tsit5()", "Dopri8()", "StormerVerlet()", "McLachlan4()", "Yoshida8()"),
