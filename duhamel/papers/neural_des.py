@@ -77,8 +77,7 @@ def check(context: Context) -> Sequence[Measurement]:
             "differences, in points",
             100 * (ours.mean - theirs.mean),
             low=-2.0,
-            note=f"{100 * ours.mean:.1f} % with {ours.weights} weights and {100 * theirs.mean:.1f} % with {theirs.weights}; "
-            "the difference at one seed is noise of a few points, so the card takes three",
+            note=f"{100 * ours.mean:.1f} % ({ours.weights} weights) and {100 * theirs.mean:.1f} % ({theirs.weights})",
         ),
         Measurement("hare and lynx: error of the neural ODE's logarithms in years seen", seen, high=0.2),
         Measurement(
@@ -298,6 +297,6 @@ card = Card(
     "one Brownian path serves any sequence of steps.",
     source="Kidger, On Neural Differential Equations, 2022, arXiv 2202.02435",
     check=check,
-    expects=Verdict.reproduced,
+    expects=Verdict.in_part,
     seconds=150,
 )
