@@ -11,7 +11,7 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
 def test_there_are_examples():
-    assert len(EXAMPLES) == 2
+    assert len(EXAMPLES) == 3
 
 
 def test_the_first_solve(capsys):
@@ -25,6 +25,30 @@ def test_the_first_solve(capsys):
     assert str(int(names["sol"].stats.accepted)) in capsys.readouterr().out
 
 
+def test_every_kind_of_equation(capsys):
+    import numpy as np
+    from scipy.integrate import solve_ivp
+
+    names = {}
+    exec(EXAMPLES[1], names)
+    right = lambda t, x: np.asarray(names["robertson"](t, x))  # noqa: E731
+    truth = solve_ivp(right, (0, 1e5), [1.0, 0, 0], method="Radau", rtol=1e-9, atol=1e-14).y[:, -1]
+    assert names["kinetics"].x == pytest.approx(truth, rel=1e-3)
+    fall = np.sqrt(20 / 9.81)
+    assert names["ball"].events.t[:2] == pytest.approx([fall, fall * 2.6], rel=1e-6)
+    assert float(names["paths"].x.mean()) == pytest.approx(np.exp(0.05), abs=4 * 0.21 / np.sqrt(1000))
+    assert capsys.readouterr().out
+
+
+def test_what_the_readme_names_exists():
+    import duhamel as dh
+
+    table = README[README.index("| equation |") : README.index("A method that does not fit")]
+    named = {re.match(r"\w+", code)[0] for code in re.findall(r"`([^`]+)`", table)} - {"f", "5", "8", "4"}
+    assert len(named) > 30
+    assert [name for name in sorted(named) if not hasattr(dh, name)] == []
+
+
 def test_the_first_sampler(capsys, tmp_path, monkeypatch):
     import numpy as np
 
@@ -32,7 +56,7 @@ def test_the_first_sampler(capsys, tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     names = {}
-    exec(EXAMPLES[1], names)
+    exec(EXAMPLES[2], names)
     x = np.asarray(names["x"])
     assert x.shape == (1000, 2)
     assert 430 <= np.sum(x[:, 0] > 0) <= 570  # binomial, four standard deviations
