@@ -208,9 +208,7 @@ def figures(records: Sequence[Record], context: Context) -> tuple[Figure, ...]:
             right.set(xlabel="evaluations of f (SDE: steps)")
             handles, labels = left.get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside right upper", fontsize=8)
-        caption = (
-            f"{name}: towards the lower left is better. Each point is a tolerance. Peers that count are on the right."
-        )
+        caption = f"{name}: towards the lower left is better. A point is a tolerance; on the right, those that count."
         drawn.append(
             Figure(str(context.figure(f"work-precision-{name.replace(', ', '-').replace(' ', '-')}", figure)), caption)
         )
