@@ -10,6 +10,8 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "core.cde": ("CDE", "LogODE"),
+    "core.path": ("HermitePath", "LinearPath", "NaturalCubicPath", "Path", "RectilinearPath"),
     "core.flows": ("Flows",),
     "core.brownian": ("Counter", "Noise", "VirtualTree"),
     "core.problem": ("DAE", "Langevin", "ODE", "Problem", "SDE", "Semilinear", "Separable", "Split"),
@@ -95,6 +97,7 @@ _HOME = {
     "solver.event": ("Event",),
     "solver.ensemble": ("ensemble",),
     "solver.interpolating": ("Interpolating",),
+    "solver.linear_cde": ("linear_cde",),
     "solver.progress": ("Bar",),
     "solver.reversible_adjoint": ("ReversibleAdjoint",),
     "solver.save": ("Save",),
