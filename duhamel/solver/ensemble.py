@@ -17,6 +17,7 @@ from .adjoint import Adjoint, Tape
 from .control import PID, Fixed
 from .event import Event, bind_events
 from .save import Save, bind_save
+from .sharding import vary_together
 from .solution import Solution
 from .solve import default_method, prepare, solution_of, step_limit, tabulate, with_arrays
 from .stepper import Stepper, bind
@@ -134,7 +135,8 @@ def _ensemble(
     width: int | None,
 ) -> Solution:
     lanes = jax.tree.leaves(x0s)[0].shape[0]
-    first = lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)  # noqa: E731
+    x0s, t0, t1, ts, args, dt0 = vary_together((x0s, t0, t1, ts, args, dt0))
+    first = lambda leaf: leaf[0]  # noqa: E731
     one = jax.tree.map(lambda axis, leaf: first(leaf) if axis == 0 else leaf, axes, args, is_leaf=lambda a: a is None)
     x_one = jax.tree.map(first, x0s)
     stepper = bind(problem, method, t0, x_one, one, lanes=1, axes=axes)
@@ -155,6 +157,7 @@ def _ensemble(
     if stepper.table is not None:
         table = jax.tree.map(lambda rows: rows[..., None] if _elementwise(rows) else rows, like(stepper.table, x))
         task = eqx.tree_at(lambda t: t.stepper.table, task, table)
+    task, x, h = vary_together((task, x, h))
     state = adjoint.march_lanes(task, x, h, chunk)
     solution = solution_of(task, state, ts, control, dt0)
     lanes_first = lambda tree: jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), tree)  # noqa: E731

@@ -16,6 +16,7 @@ from jaxtyping import Array, PyTree
 from duhamel.core.status import Status
 
 from .loop import advance, finish, start
+from .sharding import vary_together
 from .tape import pull_back, record
 from .task import RUNNING, State, Task
 
@@ -92,7 +93,7 @@ def march_lanes(task: Task, x: PyTree, h: Array, width: int) -> State:
         loop = jax.lax.while_loop(_any_running, lambda state: advance(task, state)[0], start(task, x, h))
         return finish(task, loop)
     per, _ = lane_args(task)
-    bundle = Bundle(start(task, x, h), task.span, per, jnp.arange(lanes))
+    bundle = vary_together(Bundle(start(task, x, h), task.span, per, jnp.arange(lanes)))
     bundle = _pad(bundle, -lanes % width)
     bundle = _round(task, bundle, width)
     if task.edges is None:  # on a fixed grid all lanes end together

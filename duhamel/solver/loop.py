@@ -21,6 +21,7 @@ from .event import NONE, RESTART, Hits
 from .pace import Step, judge, next_step
 from .save import fill_after, rows_like, select, write
 from .saving import record_step
+from .sharding import vary_together
 from .stepper import Stepper, moved
 from .task import RUNNING, Move, State, Task, begin_of, clearance, output, row_of
 
@@ -55,22 +56,24 @@ def start(task: Task, x: PyTree, h: Float[Array, "..."]) -> State:
         side = event.sides(stepper, task.events, t, x, h)
         rows = task.save.events
         hits = Hits(none, rows_like(zero, rows), jnp.full((rows, *shape), NONE, jnp.int32), rows_like(x, rows))
-    return State(
-        s=begin,
-        h=h,
-        slots=slots,
-        before=before,
-        rejected=jnp.zeros(shape, bool),
-        status=jnp.where(task.span == begin, Status.success, RUNNING).astype(jnp.int32),
-        accepted=none,
-        tried=none,
-        sums=dict.fromkeys(names, zero),
-        saved=saved,
-        saves=(at_times, every, times),
-        counts=dict.fromkeys(counted(stepper, Moment(jnp.int32(0), begin, t, h), slots), none),
-        side=side,
-        hits=hits,
-        attempts=jnp.zeros((), jnp.int32),
+    return vary_together(
+        State(
+            s=begin,
+            h=h,
+            slots=slots,
+            before=before,
+            rejected=jnp.zeros(shape, bool),
+            status=jnp.where(task.span == begin, Status.success, RUNNING).astype(jnp.int32),
+            accepted=none,
+            tried=none,
+            sums=dict.fromkeys(names, zero),
+            saved=saved,
+            saves=(at_times, every, times),
+            counts=dict.fromkeys(counted(stepper, Moment(jnp.int32(0), begin, t, h), slots), none),
+            side=side,
+            hits=hits,
+            attempts=jnp.zeros((), jnp.int32),
+        )
     )
 
 

@@ -24,6 +24,7 @@ from .control import PID, Fixed
 from .event import Event, bind_events
 from .loop import evaluations
 from .save import Save, bind_save, read
+from .sharding import vary_together
 from .solution import DenseOutput, Events, Solution, Stats
 from .stepper import Stepper, bind, initial_step
 from .task import Resume, State, Task, output
@@ -146,6 +147,7 @@ def _solve(
     dt0: Any,
     max_steps: int,
 ) -> Solution:
+    x0, t0, t1, ts, args, dt0 = vary_together((x0, t0, t1, ts, args, dt0))
     stepper = bind(problem, method, t0, x0, args)
     checks.field(stepper.problem, t0, x0, args)
     stepper = with_arrays(stepper, args, table)
@@ -158,6 +160,7 @@ def _solve(
     task, h = prepare(stepper, x0, t0, t1, ts, control, save, events, resume, progress, dt0, max_steps)
     if task.stepper.table is not None:
         task = eqx.tree_at(lambda t: t.stepper.table, task, like(task.stepper.table, x0))
+    task, x0, h = vary_together((task, x0, h))
     state = adjoint.march(task, x0, h)
     return solution_of(task, state, ts, control, dt0)
 

@@ -24,6 +24,7 @@ from duhamel.methods.base import Env, Moment, Slots
 
 from .loop import advance, finish, first_slots, measures, run, settle, start, unfinished
 from .save import read
+from .sharding import vary_together
 from .stepper import moved
 from .task import Move, State, Task, begin_of, output, row_of
 
@@ -89,7 +90,8 @@ def record(task: Task, x: PyTree, h: Array, memory: int) -> tuple[State, Rows]:
         return new, _append(rows, move, carried(task, state.slots), K)
 
     empty = Rows(times, times, marks, buffers, jnp.zeros((), jnp.int32))
-    state, rows = jax.lax.while_loop(lambda carry: unfinished(carry[0]), body, (first, empty))
+    begun = vary_together((first, empty))
+    state, rows = jax.lax.while_loop(lambda carry: unfinished(carry[0]), body, begun)
     return finish(task, state), rows
 
 

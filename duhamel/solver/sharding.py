@@ -1,0 +1,28 @@
+"""Under `jax.shard_map` every array says over which mesh axes it varies, and a loop's carry may not change its mind."""
+
+from typing import Any
+
+import jax
+from jaxtyping import Array, PyTree
+
+
+def vary_together(tree: PyTree) -> PyTree:
+    """The same arrays, all varying over every manual mesh axis that one of them varies over.
+
+    Outside `jax.shard_map` nothing happens. A cotangent that comes back through here is summed over the devices, which
+    is what weights that they share want.
+    """
+    arrays = [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, jax.Array)]
+    axes = frozenset().union(*(_varies(leaf) for leaf in arrays))
+    if not axes:
+        return tree
+
+    def one(leaf: Any) -> Any:
+        missing = axes - _varies(leaf) if isinstance(leaf, jax.Array) else None
+        return jax.lax.pcast(leaf, tuple(missing), to="varying") if missing else leaf
+
+    return jax.tree.map(one, tree)
+
+
+def _varies(leaf: Array) -> frozenset:
+    return frozenset(jax.typeof(leaf).manual_axis_type.varying)
