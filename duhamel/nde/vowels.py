@@ -146,8 +146,8 @@ def study(
 ) -> dict[str, Result]:
     """Both kinds on the same data. About a minute on two idle cores; `fast`: one seed and half the steps.
 
-    Measured with half of the points dropped: the neural CDE knows 91.0 % of the test half's speakers (88.6, 91.9, 92.4),
-    GRU-dt 96.8 % (96.5, 96.2, 97.6).
+    Measured with half of the points dropped: the neural CDE knows 91.0 % of the test half's speakers (88.6, 91.9,
+    92.4), GRU-dt 96.8 % (96.5, 96.2, 97.6).
     """
     seeds, steps = (1, 300) if fast else (3, 600)
     halves = load(dropped)
