@@ -49,7 +49,7 @@ def test_published_end(name, method):
 
 @pytest.mark.slow
 def test_ring_modulator():
-    """Stiff and oscillating at 10 MHz: some 1e5 steps, no matter for BDF, whose orders 3 to 5 are not A-stable."""
+    """Stiff and oscillating at 10 MHz: some 1e5 steps; BDF, whose orders 3 to 5 are not A-stable, takes more."""
     problem = BARI["RING"]
     sol = dh.solve(
         problem.problem, jnp.zeros(15), problem.t1, method=dh.Kvaerno5(), control=dh.PID(1e-7, 1e-10), max_steps=400_000
