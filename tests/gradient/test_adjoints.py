@@ -345,7 +345,7 @@ def test_memory_grows_by_the_times_of_the_steps_only(adjoint, how):
     few, many = (memory(adjoint, n, **how) for n in (100, 10_000))
     assert few < 60 * 8000
     assert many - few <= 3 * 8 * 9900
-    assert memory(dh.Tape(), 10_000) > 5000 * 8000
+    assert memory(dh.Tape(), 10_000) > 2000 * 8000  # in segments
 
 
 # What they refuse
