@@ -113,7 +113,7 @@ def check(context: Context) -> Sequence[Measurement]:
     from .planar import slope
 
     ds = (1, 1024) if context.fast else (1, 4, 16, 64, 256, 1024)
-    steps = (8, 16, 32) if context.fast else (4, 8, 16, 32)
+    steps = (8, 16, 32)  # at 1/4 the quartic term is no longer small: the slope would be 1.10
     measured: list[Measurement] = []
     curves = {}
     for k, (name, gradient) in enumerate((("Gaussian", gaussian), ("quartic lattice", lattice))):
@@ -165,5 +165,5 @@ card = Card(
     "distance, so that about sqrt(d)/eps steps reach accuracy eps; both powers are optimal.",
     source="Li, Zha and Tao, Sqrt(d) Dimension Dependence of Langevin Monte Carlo, ICLR 2022, arXiv 2109.03839",
     check=check,
-    seconds=30,
+    seconds=45,
 )
