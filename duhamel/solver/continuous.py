@@ -12,7 +12,8 @@ from duhamel.core.status import Status
 from duhamel.methods.base import Method
 
 from .backwards import ORDINARY, Backward, Plan, Walk, gauss_rule, method_for, pairing
-from .tape import Cotangents, _add, _assemble, _dense, _empty, folded, parted, times_perturbed
+from .cotangents import _add, _dense, _empty, folded, parted, times_perturbed
+from .tape import Cotangents, _assemble
 from .task import State, Task, begin_of
 
 

@@ -22,6 +22,18 @@ from jaxtyping import Array, Float, PyTree
 from duhamel.core.status import Status
 from duhamel.methods.base import Env, Moment, Slots
 
+from .cotangents import (
+    _add,
+    _dense,
+    _empty,
+    _time_cotangent,
+    _timed,
+    _times,
+    _where,
+    folded,
+    parted,
+    times_perturbed,
+)
 from .loop import advance, finish, first_slots, measures, run, settle, start, unfinished
 from .save import read
 from .sharding import vary_together
@@ -189,22 +201,6 @@ def pull_through(task: Task, x0: PyTree, end: State, grad: State, wanted: Task, 
     return _assemble(task, cot._replace(theta=eqx.combine(cot.theta, still)), early, late), cot.slots["x"]
 
 
-def parted(task: Task, wanted: Task) -> tuple[PyTree, PyTree]:
-    """(theta, rest): what is differentiated of the task beside its times, and everything else."""
-    return eqx.partition(_untimed(task), _untimed(wanted))
-
-
-def folded(rows: PyTree, last: Array) -> PyTree:
-    """Cotangents of every step's rows: those behind the last row, which repeat it, belong to it."""
-
-    def one(leaf: Array) -> Array:
-        index = jnp.arange(leaf.shape[0]).reshape(-1, *(1,) * (leaf.ndim - 1))
-        behind = jnp.sum(jnp.where(index > last, leaf, 0), axis=0)
-        return leaf + jnp.where(index == last, behind, 0)
-
-    return jax.tree.map(one, rows)
-
-
 def _refuse_times(task: Task, out: "_Incoming") -> None:
     if not _empty(out.every):
         raise NotImplementedError(
@@ -232,34 +228,6 @@ def _incoming(grad: State, end: State) -> _Incoming:
     hit_s, hit_x = (None, None) if grad.hits is None else (grad.hits.s, grad.hits.x)
     every = folded(grad.saves[1], end.accepted)
     return _Incoming(grad.slots["x"], grad.saves[0], every, grad.sums, hit_s, hit_x)
-
-
-def times_perturbed(task: Task) -> bool:
-    return any(flag for flag in jax.tree.leaves((task.t0, task.span, task.ts)))
-
-
-def _untimed(task: Task) -> Task:
-    """The task without the times, whose cotangents have closed forms, and without the tolerances, which have none."""
-    return eqx.tree_at(_times, task, (None,) * 8, is_leaf=lambda v: v is None)
-
-
-def _times(t: Task) -> tuple:
-    return t.t0, t.span, t.ts, t.edges, t.stops, t.control, t.stepper.tol, t.stepper.noise
-
-
-def _timed(task: Task, theta: PyTree, rest: PyTree) -> Task:
-    return eqx.tree_at(_times, eqx.combine(theta, rest), _times(task), is_leaf=lambda v: v is None)
-
-
-def _dense(cotangent: PyTree, like: PyTree) -> PyTree:
-    """The cotangent with zeros where nothing came in."""
-    if _empty(cotangent):
-        return jax.tree.map(jnp.zeros_like, like)
-    return jax.tree.map(lambda z, c: jnp.zeros_like(z) if c is None else c, like, cotangent)
-
-
-def _empty(cotangent: PyTree) -> bool:
-    return not jax.tree.leaves(cotangent)
 
 
 def _walk(
@@ -371,14 +339,6 @@ def _pull_hit(out: _Incoming, row: Row, hit: tuple, hits: Array, end: State) -> 
     return (dt_bar, before_bar), number
 
 
-def _where(where: Array, value: PyTree) -> PyTree:
-    return jax.tree.map(lambda leaf: jnp.where(where, leaf, jnp.zeros((), leaf.dtype)), value)
-
-
-def _add(a: PyTree, b: PyTree) -> PyTree:
-    return jax.tree.map(jnp.add, a, b)
-
-
 def _pull_times(
     task: Task, theta: PyTree, rest: PyTree, out: _Incoming, row: Row, basis: PyTree, cot: Cotangents
 ) -> tuple[PyTree, PyTree, Any, Array]:
@@ -454,17 +414,6 @@ def _first_row(task: Task, theta: PyTree, rest: PyTree, x0: PyTree, out: _Incomi
         slots = {"x": _add(cot.slots["x"], x_bar)}
         cot = cot._replace(slots=slots, theta=_add(cot.theta, theta_bar), ts=ts_bar)
     return cot
-
-
-def _time_cotangent(task: Task, s: Array, x: PyTree, x_bar: PyTree) -> Array:
-    """<x_bar, dx/dt> in each lane: how the exact solution's end moves with time."""
-    stepper, t = task.stepper, task.t0 + s
-    slope = stepper.slope(t, x)
-    total = jnp.zeros(s.shape, s.dtype)
-    for a, b in zip(jax.tree.leaves(x_bar), jax.tree.leaves(slope), strict=True):
-        axes = tuple(range(a.ndim - stepper.lanes))
-        total = total + jnp.sum((a * b).real, axis=axes).astype(s.dtype)
-    return total
 
 
 def _assemble(task: Task, cot: Cotangents, early: Array, late: Array) -> Task:
