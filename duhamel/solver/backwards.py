@@ -26,9 +26,9 @@ from duhamel.methods.explicit import Tsit5
 
 from .control import PID, error_scale, growth, log_squared, squared_norm
 from .cotangents import _add, _dense, _timed, _where
+from .record import Rows
 from .save import read, select
 from .stepper import Stepper
-from .tape import Rows
 from .task import RUNNING, State, Task, output
 
 ORDINARY = ODE(lambda t, x, args: x)  # the kind of equation that the adjoint is, for methods that ask

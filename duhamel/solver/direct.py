@@ -12,9 +12,9 @@ from duhamel.methods.base import Moment, Slots
 
 from .adjoint import Adjoint
 from .loop import advance, finish, start
+from .record import carried
 from .save import Save, fill_after, read, rows_like, select
 from .stepper import moved
-from .tape import carried
 from .task import RUNNING, State, Task, begin_of, output
 
 GROUP = 16  # attempts in a group, groups in the next one, and so on

@@ -9,19 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from duhamel.core.problem import Problem, as_problem
-from duhamel.methods.base import Method, RowMethod, like, time_dtype
+from duhamel.methods.base import Method, RowMethod, like
 
 from . import checks
-from .adjoint import Adjoint, Tape
+from .adjoint import Adjoint
 from .control import PID, Fixed
-from .event import Event, bind_events
-from .save import Save, bind_save
+from .event import Event
+from .request import Request, prepare, request
+from .save import Save
 from .sharding import vary_together
 from .solution import Solution
-from .solve import default_method, prepare, solution_of, step_limit, tabulate, with_arrays
+from .solve import solution_of
 from .stepper import Stepper, bind
-from .task import Resume
 
 CACHE = 2**15  # bytes of state and stages a chunk may take: the first-level cache of a core
 
@@ -63,109 +62,86 @@ def ensemble(
               dominated by matrix products, fewer if the state is large
     The other arguments are those of `solve`. The solution has the lanes first: x (lanes, ...) or (lanes, times, ...).
     """
-    problem = as_problem(problem)
     x0s, t0, begin, resume = checks.beginning(x0s, t0)
     x0s, lanes = _states(x0s)
-    method = default_method(problem) if method is None else method
-    control = PID() if control is None else control
-    adjoint = Tape() if adjoint is None else adjoint
-    save = Save() if save is None else save
-    if save.dense:
+    if save is not None and save.dense:
         raise ValueError("an ensemble has no dense output; give save times, or vmap solve(..., save=Save(dense=True)).")
-    dtype = time_dtype(x0s)
-    checks.fits(problem, method, control, adjoint, save, events)
-    control = checks.control(control, method, jax.tree.map(lambda leaf: leaf[0], x0s))
-    args = checks.arguments(args, dtype)
-    begin, t1, ts = checks.times(t1_or_ts, begin, dtype)
-    t0 = begin if resume is None else t0
-    checks.fixed_grid(control, begin, t1)
-    noise = checks.noise(problem, method, control, key, noise, begin, t1, events, resume)
-    steps = step_limit(control, max_steps, events, save)
-    axes = _axes(args, in_axes, lanes)
-    table = tabulate(method, problem.linear(), control, begin, t1)
-    width = None if chunk is None else checks.max_steps(chunk)
-    dt0 = None if dt0 is None else jnp.asarray(dt0, dtype)
-    with_noise = None if noise is None else (noise, _keys(key, lanes))
-    solution = _ensemble(
+    asked = request(
         problem,
-        x0s,
+        jax.tree.map(lambda leaf: leaf[0], x0s),
+        t1_or_ts,
         t0,
-        t1,
-        ts,
-        args,
-        axes,
-        method,
-        table,
-        control,
-        adjoint,
-        save,
-        events,
-        with_noise,
+        begin,
         resume,
-        progress,
-        dt0,
-        steps,
-        width,
+        args=args,
+        method=method,
+        control=control,
+        adjoint=adjoint,
+        save=save,
+        events=events,
+        key=key,
+        noise=noise,
+        progress=progress,
+        dt0=dt0,
+        max_steps=max_steps,
     )
+    axes = _axes(asked.args, in_axes, lanes)
+    width = None if chunk is None else checks.max_steps(chunk)
+    keys = None if asked.noise is None else _keys(key, lanes)
+    solution = _ensemble(asked, x0s, axes, keys, width)
     if throw:
         solution.raise_if_failed()
     return solution
 
 
 @eqx.filter_jit
-def _ensemble(
-    problem: Problem,
-    x0s: PyTree,
-    t0: Any,
-    t1: Any,
-    ts: Any,
-    args: PyTree,
-    axes: PyTree,
-    method: Method,
-    table: list | None,
-    control: PID | Fixed,
-    adjoint: Adjoint,
-    save: Save,
-    events: Any,
-    noise: Any,
-    resume: Resume | None,
-    progress: Callable | None,
-    dt0: Any,
-    max_steps: int,
-    width: int | None,
-) -> Solution:
+def _ensemble(asked: Request, x0s: PyTree, axes: PyTree, keys: Any, width: int | None) -> Solution:
     lanes = jax.tree.leaves(x0s)[0].shape[0]
-    x0s, t0, t1, ts, args, dt0 = vary_together((x0s, t0, t1, ts, args, dt0))
+    inputs = (x0s, asked.t0, asked.t1, asked.ts, asked.args, asked.dt0)
+    x0s, t0, t1, ts, args, dt0 = vary_together(inputs)
     first = lambda leaf: leaf[0]  # noqa: E731
     one = jax.tree.map(lambda axis, leaf: first(leaf) if axis == 0 else leaf, axes, args, is_leaf=lambda a: a is None)
     x_one = jax.tree.map(first, x0s)
-    stepper = bind(problem, method, t0, x_one, one, lanes=1, axes=axes)
+    stepper = bind(asked.problem, asked.method, t0, x_one, one, lanes=1, axes=axes)
     checks.field(stepper.problem, t0, x_one, one)
-    save, events = bind_save(save, t0, x_one, one), bind_events(events, t0, x_one, one)
-    stepper = with_arrays(stepper, args, table)
-    if noise is not None:
-        chosen, keys = noise
-        shape = stepper.problem.noise_shape(t0, x_one, one)
-        bound = jax.vmap(lambda key: chosen.bind(key, shape, t1 - t0, method.noise))(keys)
-        stepper = eqx.tree_at(lambda s: s.noise, stepper, bound, is_leaf=lambda v: v is None)
-    chunk = min(lanes, _width(stepper, x_one) if width is None else width)
     x = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), x0s)
-    if isinstance(control, PID) and jnp.ndim(control.atol):
-        control = eqx.tree_at(lambda c: c.atol, control, control.atol[..., None])
-    everywhere = jnp.broadcast_to(t1, (lanes,))
-    task, h = prepare(stepper, x, t0, everywhere, ts, control, save, events, resume, progress, dt0, max_steps)
-    if stepper.table is not None:
-        table = jax.tree.map(lambda rows: rows[..., None] if _elementwise(rows) else rows, like(stepper.table, x))
-        task = eqx.tree_at(lambda t: t.stepper.table, task, table)
+    stepper = stepper.given(args, _lane_table(asked.table, x), _lane_noise(asked, stepper, t0, t1, x_one, one, keys))
+    asked = _lane_tolerances(asked.bound(t0, x_one, one))
+    task, h = prepare(asked, stepper, x, t0, jnp.broadcast_to(t1, (lanes,)), ts, dt0)
     task, x, h = vary_together((task, x, h))
-    state = adjoint.march_lanes(task, x, h, chunk)
-    solution = solution_of(task, state, ts, control, dt0)
-    lanes_first = lambda tree: jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), tree)  # noqa: E731
-    if ts is None or save.every_step:
-        solution = eqx.tree_at(lambda s: s.t, solution, lanes_first(solution.t))
+    chunk = min(lanes, _width(stepper, x_one) if width is None else width)
+    solution = solution_of(task, asked.adjoint.march_lanes(task, x, h, chunk), ts, asked.control, dt0)
+    return _lanes_first(solution, ts is None or asked.save.every_step)
+
+
+def _lane_table(table: list | None, x: PyTree) -> list | None:
+    if table is None:
+        return None
+    return jax.tree.map(lambda rows: rows[..., None] if _elementwise(rows) else rows, like(table, x))
+
+
+def _lane_noise(asked: Request, stepper: Stepper, t0: Any, t1: Any, x: PyTree, args: PyTree, keys: Any) -> Any:
+    """Every lane's noise, all its arrays with the lanes in front. x, args: one lane's."""
+    if asked.noise is None:
+        return None
+    shape = stepper.problem.noise_shape(t0, x, args)
+    return jax.vmap(lambda key: asked.noise.bind(key, shape, t1 - t0, asked.method.noise))(keys)
+
+
+def _lane_tolerances(asked: Request) -> Request:
+    if isinstance(asked.control, Fixed) or jnp.ndim(asked.control.atol) == 0:
+        return asked
+    return eqx.tree_at(lambda r: r.control.atol, asked, asked.control.atol[..., None])
+
+
+def _lanes_first(solution: Solution, times: bool) -> Solution:
+    """Inside, the lanes are the last axis. `times`: whether every lane has times of its own."""
+    first = lambda tree: jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), tree)  # noqa: E731
+    if times:
+        solution = eqx.tree_at(lambda s: s.t, solution, first(solution.t))
     if solution.events is not None:
-        solution = eqx.tree_at(lambda s: s.events, solution, lanes_first(solution.events))
-    return eqx.tree_at(lambda s: (s.x, s.x1), solution, (lanes_first(solution.x), lanes_first(solution.x1)))
+        solution = eqx.tree_at(lambda s: s.events, solution, first(solution.events))
+    return eqx.tree_at(lambda s: (s.x, s.x1), solution, (first(solution.x), first(solution.x1)))
 
 
 def _keys(key: Any, lanes: int) -> Any:

@@ -12,8 +12,8 @@ from duhamel.methods.base import Method
 from .backwards import walk_back
 from .continuous import finished, prepared, refuse_noise
 from .control import PID
+from .record import record
 from .recorded import Recorded
-from .tape import record
 from .task import State, Task
 
 EVERYTHING = 2**62  # bytes: every state is kept

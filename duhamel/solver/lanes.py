@@ -16,8 +16,9 @@ from jaxtyping import Array, PyTree
 from duhamel.core.status import Status
 
 from .loop import advance, finish, start
+from .record import record
 from .sharding import vary_together
-from .tape import pull_back, record
+from .tape import pull_back
 from .task import RUNNING, State, Task
 
 PATIENCE = 128  # attempts a chunk makes before it may leave its slow lanes to the next round

@@ -10,9 +10,10 @@ from duhamel.core.problem import Problem
 from duhamel.methods.base import Method, Moment, Slots
 
 from .loop import advance, finish, run, start, unfinished
+from .record import Row, carried
 from .recorded import Recorded, has_stops
 from .save import select
-from .tape import Cotangents, Row, carried, pull_row, pull_through
+from .tape import Cotangents, pull_row, pull_through
 from .task import State, Task
 
 

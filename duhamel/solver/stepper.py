@@ -36,6 +36,11 @@ class Stepper(eqx.Module):
     lanes: int = eqx.field(static=True)
     axes: Any = eqx.field(static=True)
 
+    def given(self, args: PyTree, table: list | None, noise: Any) -> "Stepper":
+        """With what belongs to the whole solve: all lanes' arguments, coefficients and noise."""
+        where = lambda s: (s.args, s.table, s.noise)  # noqa: E731
+        return eqx.tree_at(where, self, (args, table, noise), is_leaf=lambda v: v is None)
+
     @property
     def L(self) -> Linear:
         return self.problem.linear()

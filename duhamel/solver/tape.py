@@ -11,7 +11,6 @@ theta are the weights, shared by all lanes: their cotangent is one array, whatev
 """
 
 from collections.abc import Callable
-from math import ceil, sqrt
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -34,33 +33,11 @@ from .cotangents import (
     parted,
     times_perturbed,
 )
-from .loop import advance, finish, first_slots, measures, run, settle, start, unfinished
+from .loop import first_slots, measures, run, settle
+from .record import Row, Rows, carried, record, row_at, segment_length
 from .save import read
-from .sharding import vary_together
 from .stepper import moved
-from .task import Move, State, Task, begin_of, output, row_of
-
-
-class Rows(NamedTuple):
-    """The tape: s, h and mark of each row, the carried slots of every K-th, and how many rows were written."""
-
-    s: Array
-    h: Array
-    mark: Any
-    slots: Slots
-    written: Array
-
-
-def carried(task: Task, slots: Slots) -> Slots:
-    """The slots that (t, x) does not determine, and x."""
-    return {name: slots[name] for name in ("x", *task.stepper.method.carried)}
-
-
-def segment_length(slots: PyTree, rows: int, memory: int) -> int:
-    """K: one state in K is kept. 1 if all `rows` fit, else the kept ones and one segment take half the memory each."""
-    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(slots))
-    fits = max(1, memory // max(size, 1))
-    return 1 if fits >= rows else min(ceil(2 * rows / fits), ceil(sqrt(rows)))
+from .task import State, Task, begin_of, output, row_of
 
 
 @eqx.filter_custom_vjp
@@ -84,60 +61,6 @@ def _backward(residuals: tuple, grad: State, perturbed: PyTree, diff: tuple, h: 
     state, rows = residuals
     task, x0 = diff
     return pull_back(task, x0, state, rows, grad, perturbed[0], memory)
-
-
-def record(task: Task, x: PyTree, h: Array, memory: int) -> tuple[State, Rows]:
-    """`run`, writing the tape."""
-    first = start(task, x, h)
-    slots = carried(task, first.slots)
-    K = segment_length(slots, task.max_steps, memory)
-    buffers = jax.tree.map(lambda leaf: jnp.zeros((ceil(task.max_steps / K), *leaf.shape), leaf.dtype), slots)
-    shape = (task.max_steps, *task.span.shape)
-    times = jnp.zeros(shape, task.span.dtype)
-    marks = jnp.zeros(shape, jnp.int32) if task.marked else None
-
-    def body(carry: tuple[State, Rows]) -> tuple[State, Rows]:
-        state, rows = carry
-        new, move = advance(task, state)
-        return new, _append(rows, move, carried(task, state.slots), K)
-
-    empty = Rows(times, times, marks, buffers, jnp.zeros((), jnp.int32))
-    begun = vary_together((first, empty))
-    state, rows = jax.lax.while_loop(lambda carry: unfinished(carry[0]), body, begun)
-    return finish(task, state), rows
-
-
-def _append(rows: Rows, move: Move, slots: Slots, K: int) -> Rows:
-    """A row that no lane moved in is overwritten by the next one, so it costs nothing later."""
-    j = rows.written
-    slot = j // K
-    keep = j % K == 0
-
-    def put(buffer: Array, leaf: Array) -> Array:
-        old = buffer[slot]
-        return buffer.at[slot].set(leaf if K == 1 else jnp.where(keep, leaf, old))
-
-    return Rows(
-        rows.s.at[j].set(move.s),
-        rows.h.at[j].set(move.h),
-        None if rows.mark is None else rows.mark.at[j].set(move.mark),
-        jax.tree.map(put, rows.slots, slots),
-        j + move.any.astype(jnp.int32),
-    )
-
-
-class Row(NamedTuple):
-    """One row of the tape: everything its step is made of but the weights."""
-
-    j: Array
-    s: Array
-    h: Array
-    mark: Any
-    slots: Slots
-
-
-def _row(rows: Rows, j: Array, slots: Slots) -> Row:
-    return Row(j, rows.s[j], rows.h[j], None if rows.mark is None else rows.mark[j], slots)
 
 
 class Cotangents(NamedTuple):
@@ -238,7 +161,7 @@ def _walk(
         def one(i: Array, cot: Cotangents) -> Cotangents:
             j = rows.written - 1 - i
             slots = jax.tree.map(lambda buffer: buffer[j], rows.slots)
-            return pull_row(task, theta, rest, out, _row(rows, j, slots), cot, end)
+            return pull_row(task, theta, rest, out, row_at(rows, j, slots), cot, end)
 
         return jax.lax.fori_loop(0, rows.written, one, cot)
 
@@ -251,14 +174,14 @@ def _walk(
         def again(j: Array, carry: tuple[Slots, Slots]) -> tuple[Slots, Slots]:
             slots, history = carry
             history = jax.tree.map(lambda buffer, leaf: buffer.at[j - begin].set(leaf), history, slots)
-            return _step(task, _row(rows, j, slots)).slots, history
+            return _step(task, row_at(rows, j, slots)).slots, history
 
         _, history = jax.lax.fori_loop(begin, stop, again, (slots, history))
 
         def one(i: Array, cot: Cotangents) -> Cotangents:
             j = stop - 1 - i
             slots = jax.tree.map(lambda buffer: buffer[j - begin], history)
-            return pull_row(task, theta, rest, out, _row(rows, j, slots), cot, end)
+            return pull_row(task, theta, rest, out, row_at(rows, j, slots), cot, end)
 
         return jax.lax.fori_loop(0, stop - begin, one, cot)
 

@@ -1,0 +1,182 @@
+"""What a user asked for, checked: the same for one state and for many lanes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from duhamel.core.linear import Linear, Scalar
+from duhamel.core.problem import Deterministic, Problem, SeparableProblem, SplitProblem, as_problem
+from duhamel.methods.base import Method, RowMethod, time_dtype
+from duhamel.methods.explicit import Tsit5
+from duhamel.methods.fits import fitting, kind
+
+from . import checks
+from .adjoint import Adjoint, Tape
+from .control import PID, Fixed
+from .event import bind_events
+from .save import Save, bind_save
+from .stepper import Stepper, initial_step
+from .task import Resume, Task
+
+
+class Request(eqx.Module):
+    """Arguments of `solve` and `ensemble` after all checks; t0 and the times are arrays.
+
+    noise   how a Brownian path is drawn, or None; its keys are given beside
+    table   coefficients of an exponential method on a fixed grid, or None
+    """
+
+    problem: Problem
+    t0: Any
+    t1: Any
+    ts: Any
+    args: PyTree
+    method: Method
+    table: list | None
+    control: PID | Fixed
+    adjoint: Adjoint
+    save: Save
+    events: Any
+    noise: Any
+    resume: Resume | None
+    progress: Callable | None
+    dt0: Any
+    max_steps: int
+
+    def bound(self, t0: Any, x: PyTree, args: PyTree) -> "Request":
+        """With every array that the functions of `save` and `events` close over as a leaf. x, args: one lane's."""
+        save, events = bind_save(self.save, t0, x, args), bind_events(self.events, t0, x, args)
+        return eqx.tree_at(lambda r: (r.save, r.events), self, (save, events), is_leaf=lambda v: v is None)
+
+
+def request(
+    problem: Any,
+    x: PyTree,
+    t1_or_ts: Any,
+    t0: Any,
+    begin: Any,
+    resume: Resume | None,
+    *,
+    args: PyTree,
+    method: Method | None,
+    control: PID | Fixed | None,
+    adjoint: Adjoint | None,
+    save: Save | None,
+    events: Any,
+    key: Any,
+    noise: Any,
+    progress: Callable | None,
+    dt0: Any,
+    max_steps: Any,
+) -> Request:
+    """Every check that needs no compiling. x: one lane's state; it stands at `begin`, times are counted from t0."""
+    problem = as_problem(problem)
+    method = default_method(problem) if method is None else method
+    control = PID() if control is None else control
+    adjoint = Tape() if adjoint is None else adjoint
+    save = Save() if save is None else save
+    dtype = time_dtype(x)
+    checks.fits(problem, method, control, adjoint, save, events)
+    control = checks.control(control, method, x)
+    args = checks.arguments(args, dtype)
+    begin, t1, ts = checks.times(t1_or_ts, begin, dtype)
+    checks.fixed_grid(control, begin, t1)
+    return Request(
+        problem=problem,
+        t0=begin if resume is None else t0,
+        t1=t1,
+        ts=ts,
+        args=args,
+        method=method,
+        table=tabulate(method, problem.linear(), control, begin, t1),
+        control=control,
+        adjoint=adjoint,
+        save=save,
+        events=events,
+        noise=checks.noise(problem, method, control, key, noise, begin, t1, events, resume),
+        resume=resume,
+        progress=progress,
+        dt0=None if dt0 is None else jnp.asarray(dt0, dtype),
+        max_steps=step_limit(control, max_steps, events, save),
+    )
+
+
+def default_method(problem: Problem) -> Method:
+    if isinstance(problem, Deterministic | SplitProblem | SeparableProblem):
+        return Tsit5()
+    fit = fitting(problem)
+    raise ValueError(f"{kind(problem)} needs a method: give method={', '.join(fit[:4]) or '...'}.")
+
+
+def step_limit(control: PID | Fixed, max_steps: Any, events: Any, save: Save) -> int:
+    """How many attempts a solve may make: a fixed grid's steps, and one more for every event that may cut one."""
+    if isinstance(control, PID):
+        return checks.max_steps(max_steps)
+    return fixed_steps(control) + (save.events if events is not None else 0)
+
+
+def fixed_steps(control: Fixed) -> int:
+    if control.steps is not None:
+        return control.steps
+    return np.shape(control.grid)[0] - 1
+
+
+def tabulate(method: Method, L: Linear, control: PID | Fixed, t0: Any, t1: Any) -> list | None:
+    """Coefficients of an exponential method on a fixed grid, computed once: on the host in float64 where L is concrete.
+
+    One row a step; equal steps of an L that does not depend on time need one row. None: nothing to tabulate.
+    """
+    if not (isinstance(control, Fixed) and isinstance(method, RowMethod) and method.tabulated):
+        return None
+    grid, steps = control.grid, fixed_steps(control)
+    if grid is None and checks.concrete((t0, t1)):
+        grid = np.linspace(float(t0), float(t1), steps + 1)
+    elif grid is None:
+        grid = t0 + (t1 - t0) * jnp.linspace(0.0, 1.0, steps + 1)
+    moving = isinstance(L, Scalar) and L.integral is not None
+    if control.steps is not None and not moving:
+        pairs = [(grid[0], (grid[-1] - grid[0]) / steps)]
+    else:
+        pairs = [(grid[i], grid[i + 1] - grid[i]) for i in range(steps)]
+    rows = [method.coef(L, t, h) for t, h in pairs]
+    return [jax.tree.map(lambda *leaves: _stack(leaves), *column) for column in zip(*rows, strict=True)]
+
+
+def _stack(leaves: tuple) -> Any:
+    return np.stack(leaves) if checks.concrete(leaves) else jnp.stack(leaves)
+
+
+def prepare(asked: Request, stepper: Stepper, x0: PyTree, t0: Any, t1: Any, ts: Any, dt0: Any) -> tuple[Task, Any]:
+    """The task, and the first step to try. t0 is (), t1 () or (lanes,)."""
+    control, save, events, resume = asked.control, asked.save, asked.events, asked.resume
+    progress, max_steps = asked.progress, asked.max_steps
+    span = t1 - t0
+    relative = None if ts is None else ts - t0
+    if isinstance(control, Fixed) and resume is not None:  # a grid of its own, from where the other ended
+        t0, span, relative = t0 + resume.s, span - resume.s, None if relative is None else relative - resume.s
+        resume = None
+    if isinstance(control, Fixed):
+        # With lanes the grid is that of every lane, so the first lane's span stands for all.
+        edges = _edges(control, t0, span.reshape(-1)[0], span.dtype)
+        stops = edges if control.stops else None
+        task = Task(stepper, t0, span, relative, edges, stops, None, save, events, None, progress, max_steps)
+        return task, jnp.broadcast_to(edges[1], span.shape)
+    stops = None if control.stops is None else jax.lax.stop_gradient(jnp.asarray(control.stops, span.dtype) - t0)
+    stepper = eqx.tree_at(lambda s: s.tol, stepper, (control.rtol, control.atol), is_leaf=lambda v: v is None)
+    task = Task(stepper, t0, span, relative, None, stops, control, save, events, resume, progress, max_steps)
+    if dt0 is None and resume is not None:
+        return task, jax.lax.stop_gradient(resume.h)
+    if dt0 is None:
+        return task, initial_step(stepper, t0 + 0 * span, x0, control, span)
+    return task, jax.lax.stop_gradient(jnp.sign(span) * jnp.minimum(jnp.abs(dt0), jnp.abs(span)))
+
+
+def _edges(control: Fixed, t0: Any, span: Any, dtype: Any) -> Any:
+    if control.steps is not None:
+        return span * (jnp.arange(control.steps + 1, dtype=dtype) / control.steps)
+    return jnp.asarray(control.grid, dtype) - jnp.asarray(t0).reshape(-1)[0]
