@@ -1,6 +1,6 @@
 """Ordinary equations by name, each with a start, a time, and somebody else's truth."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 

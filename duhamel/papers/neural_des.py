@@ -29,11 +29,7 @@ def check(context: Context) -> Sequence[Measurement]:
     with jax.enable_x64(True):
         context.progress("gradients", 0.2)
         difference, unrolled = _gradients()
-        context.progress("reversible Heun", 0.3)
-        rebuilt, apart = _rebuilt(), _reversible_gradients()
-        few, many = (_reversible_memory(steps) for steps in (100, 10_000))
-        context.progress("one Brownian path", 0.4)
-        path = _brownian()
+        stochastic = _stochastic(context)
     seen, forecast = _hare_and_lynx(context)
     vowels = _vowels(context)
     ours, theirs = vowels["neural CDE"], vowels["GRU-dt"]
@@ -57,21 +53,7 @@ def check(context: Context) -> Sequence[Measurement]:
             unrolled,
             high=1e-10,
         ),
-        Measurement("reversible Heun, path rebuilt backwards: largest distance from the path", rebuilt, high=1e-10),
-        Measurement(
-            "reversible Heun, neural SDE: gradient on the rebuilt path against that of the stored one, relative",
-            apart,
-            high=1e-8,
-        ),
-        Measurement(
-            "bytes that gradient keeps for each further step, of a state of 512",
-            (many - few) / 9900,
-            high=16,
-            note="the step's time; nothing that grows with the state",
-        ),
-        Measurement(
-            "one Brownian path: W at ten times from four sequences of steps, largest difference", path, high=1e-12
-        ),
+        *stochastic,
         Measurement(
             "Japanese vowels, half of the points dropped: accuracy of the neural CDE over that of a GRU with time "
             "differences, in points",
@@ -166,6 +148,32 @@ def _gradients() -> tuple[float, float]:
     flat = lambda f: jnp.concatenate([g.ravel() for g in jax.tree.leaves(jax.grad(f, (0, 1))(weights, x0))])  # noqa: E731
     a, b = flat(taped), flat(plain)
     return gradient_error(adaptive, weights, x0), float(jnp.linalg.norm(a - b) / jnp.linalg.norm(b))
+
+
+def _stochastic(context: Context) -> list[Measurement]:
+    """Reversible Heun and the Brownian path under it."""
+    context.progress("reversible Heun", 0.3)
+    rebuilt, apart = _rebuilt(), _reversible_gradients()
+    few, many = (_reversible_memory(steps) for steps in (100, 10_000))
+    context.progress("one Brownian path", 0.4)
+    path = _brownian()
+    return [
+        Measurement("reversible Heun, path rebuilt backwards: largest distance from the path", rebuilt, high=1e-10),
+        Measurement(
+            "reversible Heun, neural SDE: gradient on the rebuilt path against that of the stored one, relative",
+            apart,
+            high=1e-8,
+        ),
+        Measurement(
+            "bytes that gradient keeps for each further step, of a state of 512",
+            (many - few) / 9900,
+            high=16,
+            note="the step's time; nothing that grows with the state",
+        ),
+        Measurement(
+            "one Brownian path: W at ten times from four sequences of steps, largest difference", path, high=1e-12
+        ),
+    ]
 
 
 def _neural_sde(steps: int) -> tuple[Any, tuple]:
