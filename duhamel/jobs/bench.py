@@ -19,6 +19,7 @@ BENCHMARKS = {
     "work-precision": "error against time and evaluations, ours and every peer that is installed",
     "sde": "stochastic equations: strong error against time, and against a bare lax.scan",
     "sde-grid": "stochastic equations on a fixed grid: times, against lax.scan on the same draws and diffrax",
+    "cde": "linear controlled equations: exact flows, composed, against stepping with diffrax and with our own solve",
     "gradient": "gradients of an ensemble with shared weights against grad(vmap(diffrax)), with memory",
     "stiff": "stiff chemistry: ensembles against vmap(diffrax Kvaerno5), single solves against SciPy and others",
 }
