@@ -15,7 +15,7 @@ from duhamel.core.problem import LangevinProblem, Problem, Stochastic
 from duhamel.methods.base import Method, RowMethod, time_dtype
 from duhamel.methods.fits import kind
 
-from .adjoint import Adjoint
+from .adjoint import Adjoint, Forward, Tape
 from .control import PID, Fixed
 from .solution import Solution
 from .task import Resume
@@ -190,6 +190,10 @@ def fits(problem: Problem, method: Any, control: Any, adjoint: Any, save: Any, e
         raise TypeError(f"adjoint must be Tape(), Forward() or another Adjoint, got {type(adjoint).__name__}.")
     method.fields(problem)
     _equal_steps(method, control)
+    if save.dense and not isinstance(adjoint, Tape | Forward):
+        raise ValueError(
+            f"{type(adjoint).__name__}() does not differentiate dense output: give save times, or use adjoint=Tape()."
+        )
     adjoint.check(problem, method, control, save, events)
     if events is not None and isinstance(method, RowMethod) and method.tabulated and isinstance(control, Fixed):
         raise ValueError(

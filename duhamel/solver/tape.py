@@ -224,7 +224,7 @@ def pull_row(
         t1 = done.at.t + row.h
         if done.landing is not None:
             t1 = t1 + done.landing.dt
-        every = output(full, t1, done.slots["x"]) if not _empty(out.every) else None
+        every = None if _empty(out.every) else eqx.filter(row_of(full, t1, done.slots), eqx.is_inexact_array)
         basis = full.stepper.densify(done.at, done.env) if timed else None
         sums = _where(moved, measures(full, done.at, done.env)) if wants_sums else None
         hit = None if done.landing is None else (done.landing.dt, done.landing.before)

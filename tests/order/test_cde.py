@@ -260,10 +260,13 @@ def test_precision_of_flows(dtype):
     assert found.dtype == dtype
     np.testing.assert_allclose(found, exact, atol=1e-13 if dtype == np.float64 else 2e-6)
     low = LinearPath(TS.astype(dtype), XS.astype(dtype))
-    sol = dh.solve(CDE(affine, low), X0.astype(dtype), dtype(1.0), args=(A.astype(dtype), B.astype(dtype)))
+    control = dh.PID(1e-6, 1e-7, stops=low.knots)
+    weights = (A.astype(dtype), B.astype(dtype))
+    sol = dh.solve(CDE(affine, low), X0.astype(dtype), dtype(1.0), args=weights, control=control)
     assert sol.x.dtype == dtype
     np.testing.assert_allclose(sol.x, exact[-1], atol=1e-4)
-    log = dh.solve(LogODE(affine, low, 2, 5), X0.astype(dtype), dtype(1.0), args=(A.astype(dtype), B.astype(dtype)))
+    windows = dh.Fixed(50, stops=True)
+    log = dh.solve(LogODE(affine, low, 2, 5), X0.astype(dtype), dtype(1.0), args=weights, control=windows)
     assert log.x.dtype == dtype and float(jnp.max(jnp.abs(log.x - exact[-1]))) < 0.1
 
 

@@ -197,5 +197,5 @@ def test_adaptive_error_follows_the_tolerance(name):
         sol = dh.solve(field, solution(0.0), T, method=method, control=dh.PID(rtol, rtol), max_steps=100_000)
         return jnp.abs(sol.x - solution(T)).max()
 
-    assert error(loose) < 10 * loose
+    assert error(loose) < (15 if method.order == 1 else 10) * loose
     assert error(tight) < error(loose) / ratio
