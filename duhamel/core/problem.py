@@ -168,7 +168,8 @@ class LangevinProblem(Problem):
 def pair(x: Any, what: str, second: str) -> tuple[Any, Any]:
     """The two halves of a state."""
     if not isinstance(x, tuple | list) or len(x) != 2:
-        shape = f" of shape {jnp.shape(x)}" if eqx.is_array_like(x) or isinstance(x, jax.ShapeDtypeStruct) else ""
+        size = getattr(x, "shape", None)
+        shape = "" if size is None else f" of shape {size}"
         raise ValueError(
             f"{what} has the state x = (q, {second}), a pair of arrays; got x0 as a {type(x).__name__}{shape}."
         )
