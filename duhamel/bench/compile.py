@@ -12,7 +12,7 @@ import numpy as np
 
 import duhamel as dh
 
-from .ensemble import _diffrax, lorenz
+from .ensemble import by_diffrax, lorenz
 from .measure import record, seconds
 
 
@@ -30,7 +30,7 @@ def run(*, quick: bool = False, progress: Callable[[str], None] | None = None) -
     """Two records: the forward solve and its gradient with respect to x0 and rho."""
     say = progress or (lambda text: None)
     args = jnp.array([1.0, 0.0, 0.0], jnp.float32), jnp.float32(21.0)
-    theirs = _diffrax(lorenz, 1.0, 4096)
+    theirs = by_diffrax(lorenz, 1.0, 4096)
     gradient = lambda f: jax.grad(lambda x, r: jnp.sum(f(x, r) ** 2), argnums=(0, 1))  # noqa: E731
     records = []
     for name, a, b in (

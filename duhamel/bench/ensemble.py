@@ -39,10 +39,10 @@ def ours(field: Callable, t1: float, max_steps: int) -> Callable:
 
 
 def theirs(field: Callable, t1: float, max_steps: int) -> Callable:
-    return jax.jit(jax.vmap(_diffrax(field, t1, max_steps)))
+    return jax.jit(jax.vmap(by_diffrax(field, t1, max_steps)))
 
 
-def _diffrax(field: Callable, t1: float, max_steps: int) -> Callable:
+def by_diffrax(field: Callable, t1: float, max_steps: int) -> Callable:
     diffrax = peer("diffrax")
 
     def one(x0: Any, arg: Any) -> Any:
@@ -86,7 +86,7 @@ def one_lane() -> dict:
     def run(x0: Any, rho: Any) -> Any:
         return dh.solve(lorenz, x0, 1.0, args=rho, control=dh.PID(TOLERANCE, TOLERANCE), dt0=1e-3, throw=False).x
 
-    a, b = jax.jit(run), jax.jit(_diffrax(lorenz, 1.0, 4096))
+    a, b = jax.jit(run), jax.jit(by_diffrax(lorenz, 1.0, 4096))
     truth = reference(lorenz, 1.0, np.array([1.0, 0.0, 0.0]), np.array([21.0]))[0]
     error = lambda x: float(np.sqrt(np.mean((np.asarray(x, np.float64) - truth) ** 2)))  # noqa: E731
     errors = error(a(x0, rho)), error(b(x0, rho))

@@ -294,7 +294,7 @@ class Bench:
     """Measure against the peers in one process: times, errors beside them, and ratios (above 1: duhamel is faster)."""
 
     benchmark: Positional[Name]
-    """ensemble (many lanes), compile (the first call), detest, gradient, work-precision, sde, sde-grid or stiff."""
+    """cde, compile (the first call), detest, ensemble (many lanes), gradient, sde, sde-grid, stiff, work-precision."""
     quick: bool = False
     """Smaller sizes; the ratios are then rougher."""
     json: Json = None

@@ -180,6 +180,24 @@ class Method(eqx.Module):
         return tree_combine([like(c, basis["x"]) for c in coef], [basis[name] for name in names])
 
 
+class Tabled(Method):
+    """A method whose tableau states its orders. A mixin: put it in front."""
+
+    tableau: eqx.AbstractVar[Any]
+
+    @property
+    def order(self) -> int:
+        return self.tableau.order
+
+    @property
+    def error_order(self) -> int | None:
+        return self.tableau.error_order
+
+    @property
+    def dense_order(self) -> int:
+        return self.tableau.dense_order
+
+
 class DenseRows(NamedTuple):
     """Rows that only dense output needs: run with `rows.step` on what the step built."""
 

@@ -41,36 +41,51 @@ def consistent_start(problem: MassProblem, x0: Any, *, t0: Any = 0.0, args: Any 
     return flat.unravel(found.value)
 
 
-def check_start(problem: Problem, x0: Any, t0: Any, args: Any) -> None:
-    """Raises one sentence if x0 breaks the algebraic equations of a `DAE`, or if these do not determine a state."""
+def check_start(problem: Problem, x0: Any, t0: Any, args: Any, lanes: int | None = None, axes: Any = None) -> None:
+    """Raises one sentence if x0 breaks the algebraic equations of a `DAE`, or if these do not determine a state.
+
+    lanes  how many starts x0 holds, along the first axis of its leaves; None: it is one
+    axes   0 for the leaves of args that have lanes, else None
+    """
     if not isinstance(problem, MassProblem):
         return
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((problem, x0, t0, args))):
         return
-    with jax.ensure_compile_time_eval():
-        x0 = jax.tree.map(jnp.asarray, x0)
-        if np.shape(problem.mass)[0] != Flat(x0, 0).size:
-            return  # said by the method
-        flat, residual = _equations(problem, x0, t0, args)
-        v = flat.ravel(x0)
-    if residual.algebraic == 0:
-        return
     with jax.ensure_compile_time_eval():  # inside somebody's jit, numbers are still numbers
-        J, off = jax.jacfwd(residual)(v), residual(v)
-    if isinstance(J, Tracer) or isinstance(off, Tracer):  # f closes over something traced
+        x0 = jax.tree.map(jnp.asarray, x0)
+        one = x0 if lanes is None else jax.tree.map(lambda leaf: leaf[0], x0)
+        size = Flat(one, 0).size
+        if np.shape(problem.mass)[0] != size or np.linalg.matrix_rank(np.asarray(problem.mass, float)) == size:
+            return  # the one is said by the method, the other has no algebraic equations
+
+        def linearised(x0: Any, args: Any) -> tuple[Any, Any, Any]:
+            flat, residual = _equations(problem, x0, t0, args)
+            v = flat.ravel(x0)
+            return jax.jacfwd(residual)(v), residual(v), v
+
+        found = linearised(x0, args) if lanes is None else jax.vmap(linearised, (0, axes))(x0, args)
+    if any(isinstance(part, Tracer) for part in found):  # f closes over something traced
         return
-    J, v = np.asarray(J, float), np.asarray(v, float)
+    J, off, v = (np.asarray(part, float) for part in found)
+    if lanes is None:
+        _judge(J, off, v, "x0")
+        return
+    for lane in range(lanes):
+        _judge(J[lane], off[lane], v[lane], f"x0s[{lane}]")
+
+
+def _judge(J: np.ndarray, off: np.ndarray, v: np.ndarray, name: str) -> None:
     if not np.all(np.isfinite(J)) or np.linalg.cond(_rows_scaled(J)) > 1e13:
         raise ValueError(
             "the algebraic equations do not determine the components that mass leaves without a derivative: this "
             "differential-algebraic equation has an index above 1; differentiate its constraints, or change variables."
         )
-    away = np.abs(np.linalg.solve(J, np.asarray(off, float)))
+    away = np.abs(np.linalg.solve(J, off))
     worst = int(np.argmax(away / (1.0 + np.abs(v))))
     if away[worst] > TOLERATED * (1.0 + abs(v[worst])):
         raise ValueError(
-            f"x0 does not satisfy the algebraic equations of the problem at t0: component {worst} is off by about "
-            f"{away[worst]:.2g}; use consistent_start(problem, x0)."
+            f"{name} does not satisfy the algebraic equations of the problem at t0: component {worst} is off by "
+            f"about {away[worst]:.2g}; use consistent_start(problem, x0)."
         )
 
 
@@ -80,7 +95,7 @@ class _Residual:
     def __init__(self, f: Any, mass: Any, v0: Any):
         left, size, right = np.linalg.svd(np.asarray(mass, float))
         rank = int(np.sum(size > size[0] * len(size) * np.finfo(float).eps)) if size[0] > 0 else 0
-        self.f, self.v0, self.algebraic = f, jax.lax.stop_gradient(v0), len(size) - rank
+        self.f, self.v0 = f, jax.lax.stop_gradient(v0)
         self.left, self.right = jnp.asarray(left[:, rank:].T, v0.dtype), jnp.asarray(right[:rank], v0.dtype)
         self.given = self.right @ v0
 

@@ -19,7 +19,7 @@ from duhamel.core.problem import LangevinProblem, MassProblem, Problem, Stochast
 from duhamel.rows.pattern import Pattern, Row
 from duhamel.rows.step import Scaled
 
-from .base import Bound, DenseRows, Env, Moment, RowMethod, hermite, norm
+from .base import Bound, DenseRows, Env, Moment, RowMethod, Tabled, hermite, norm
 from .fits import refuse
 from .tableaux.dopri import DOPRI5, DOPRI8
 from .tableaux.low import BOSH3, EULER, HEUN, MIDPOINT, RALSTON
@@ -29,7 +29,7 @@ from .tableaux.tsit5 import TSIT5
 from .tableaux.verner import VERNER6, VERNER7, VERNER8, VERNER9
 
 
-class ExplicitRK(RowMethod):
+class ExplicitRK(Tabled, RowMethod):
     """The explicit Runge-Kutta method of a tableau, for dx/dt = f(t, x).
 
     With a linear part in the problem, f(t, x) = L(t) x + N(t, x); a split or separable one is summed.
@@ -41,18 +41,6 @@ class ExplicitRK(RowMethod):
         if isinstance(problem, Stochastic | MassProblem | LangevinProblem):
             refuse("an explicit Runge-Kutta method", problem)
         return (problem.field,)
-
-    @property
-    def order(self) -> int:
-        return self.tableau.order
-
-    @property
-    def error_order(self) -> int | None:
-        return self.tableau.error_order
-
-    @property
-    def dense_order(self) -> int:
-        return self.tableau.dense_order
 
     @property
     def fsal(self) -> bool:

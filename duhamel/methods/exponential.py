@@ -18,13 +18,13 @@ from duhamel.core.linear import Linear
 from duhamel.core.problem import Deterministic, Problem
 from duhamel.rows.pattern import Pattern, Row
 
-from .base import Bound, RowMethod
+from .base import Bound, RowMethod, Tabled
 from .fits import refuse
 from .tableaux import exponential as tableaux
 from .tableaux.exponential import Entry, ExponentialTableau
 
 
-class ExponentialRK(RowMethod):
+class ExponentialRK(Tabled, RowMethod):
     """The exponential Runge-Kutta method of a tableau, for dx/dt = L(t) x + N(t, x).
 
     Coefficients of a constant L and equal steps never change: on a fixed grid they are computed once.
@@ -43,18 +43,6 @@ class ExponentialRK(RowMethod):
     @property
     def tabulated(self) -> bool:
         return True
-
-    @property
-    def order(self) -> int:
-        return self.tableau.order
-
-    @property
-    def error_order(self) -> int | None:
-        return self.tableau.error_order
-
-    @property
-    def dense_order(self) -> int:
-        return self.tableau.dense_order
 
     @property
     def fsal(self) -> bool:

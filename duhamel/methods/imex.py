@@ -21,7 +21,7 @@ from duhamel.core.linear import Linear, Scalar, Zero
 from duhamel.core.problem import Deterministic, Problem, SplitProblem
 from duhamel.rows.pattern import Pattern, Row
 
-from .base import Bound, Env, Moment, RowMethod, Slots, like, tree_combine
+from .base import Bound, Env, Moment, RowMethod, Slots, Tabled, like, tree_combine
 from .fits import fitting, kind
 from .implicit import checked, learnt, newton_env
 from .linalg import DenseLU, LinearSolver
@@ -45,7 +45,7 @@ from .tableaux.imex import ImexTableau, Weights
 EXPLICIT, IMPLICIT = 0, 1
 
 
-class IMEXRK(RowMethod):
+class IMEXRK(Tabled, RowMethod):
     """The additive Runge-Kutta method of a tableau, for `Split(explicit, implicit)` or `Semilinear(L, N)`.
 
     tableau  numbers and their source
@@ -56,18 +56,6 @@ class IMEXRK(RowMethod):
     tableau: ImexTableau = eqx.field(static=True)
     linear: LinearSolver = DenseLU()
     newton: Newton = Newton()
-
-    @property
-    def order(self) -> int:
-        return self.tableau.order
-
-    @property
-    def error_order(self) -> int | None:
-        return self.tableau.error_order
-
-    @property
-    def dense_order(self) -> int:
-        return self.tableau.dense_order
 
     @property
     def pattern(self) -> Pattern:

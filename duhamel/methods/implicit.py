@@ -11,7 +11,7 @@ import numpy as np
 
 from duhamel.core.problem import LangevinProblem, Problem, Stochastic
 
-from .base import Bound, Env, Method, Moment, Slots
+from .base import Bound, Env, Moment, Slots, Tabled
 from .fits import refuse
 from .jacobian import Flat
 from .linalg import DenseLU, LinearSolver, check_mass
@@ -32,7 +32,7 @@ from .tableaux import esdirk
 from .tableaux.esdirk import DiagonallyImplicit, predictors
 
 
-class ESDIRK(Method):
+class ESDIRK(Tabled):
     """A stiffly accurate, singly diagonally implicit method with an explicit first stage.
 
         z_i = x + h (sum_{j<i} a_ij k_j + gamma k_i),    M k_i = f(t + c_i h, z_i),    x(t + h) = z_s
@@ -51,14 +51,6 @@ class ESDIRK(Method):
     tableau: DiagonallyImplicit = eqx.field(static=True)
     linear: LinearSolver = DenseLU()
     newton: Newton = Newton()
-
-    @property
-    def order(self) -> int:
-        return self.tableau.order
-
-    @property
-    def error_order(self) -> int | None:
-        return self.tableau.error_order
 
     @property
     def dense_order(self) -> int:

@@ -18,14 +18,14 @@ from jax.core import Tracer
 
 from duhamel.core.problem import Deterministic, MassProblem, Problem, SeparableProblem, SplitProblem
 
-from .base import Bound, Env, Method, Moment, Slots, tree_combine
+from .base import Bound, Env, Moment, Slots, Tabled, tree_combine
 from .fits import refuse
 from .jacobian import Flat, time_derivative
 from .linalg import DenseLU, LinearSolver, check_mass
 from .tableaux.rosenbrock import RODAS4, RODAS5P, ROS23, RosenbrockTableau
 
 
-class Rosenbrock(Method):
+class Rosenbrock(Tabled):
     """The Rosenbrock method of a tableau.
 
     tableau  its numbers
@@ -43,18 +43,6 @@ class Rosenbrock(Method):
         elif not isinstance(problem, Deterministic | SplitProblem | SeparableProblem):
             refuse(f"{self.tableau.name}, a Rosenbrock method,", problem)
         return (problem.field,)
-
-    @property
-    def order(self) -> int:
-        return self.tableau.order
-
-    @property
-    def error_order(self) -> int | None:
-        return self.tableau.error_order
-
-    @property
-    def dense_order(self) -> int:
-        return self.tableau.dense_order
 
     @property
     def calls(self) -> int:

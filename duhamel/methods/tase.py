@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from duhamel.core.problem import Deterministic, Problem, SeparableProblem, SplitProblem
 
-from .base import Bound, Env, Method, Moment, Slots
+from .base import Bound, Env, Moment, Slots, Tabled
 from .fits import refuse
 from .jacobian import Flat, time_derivative
 from .linalg import DenseLU, LinearSolver
@@ -27,7 +27,7 @@ from .tableaux.tase import MSRKTASE3 as TABLEAU3
 from .tableaux.tase import TASETableau
 
 
-class TASE(Method):
+class TASE(Tabled):
     """A singly Runge-Kutta-TASE method.
 
     tableau  its numbers
@@ -53,14 +53,6 @@ class TASE(Method):
         if not isinstance(problem, Deterministic | SeparableProblem):
             refuse(f"{self.tableau.name}, a filtered Runge-Kutta method,", problem)
         return problem.field, problem.field
-
-    @property
-    def order(self) -> int:
-        return self.tableau.order
-
-    @property
-    def error_order(self) -> int | None:
-        return self.tableau.error_order
 
     @property
     def dense_order(self) -> int:

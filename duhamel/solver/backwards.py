@@ -25,7 +25,7 @@ from duhamel.methods.base import Env, Method, Moment, RowMethod, Slots, like
 from duhamel.methods.explicit import Tsit5
 
 from .control import PID, error_scale, growth, log_squared, squared_norm
-from .cotangents import _add, _dense, _timed, _where
+from .cotangents import add, dense, where_or_zero, with_times
 from .record import Rows
 from .save import read, select
 from .stepper import Stepper
@@ -78,7 +78,7 @@ class Backward(eqx.Module):
         if "x" in y:
             rate["x"] = f
         if "theta" in y:
-            _, pull = jax.vjp(lambda theta: _timed(self.task, theta, self.rest).stepper.slope(time, x), self.theta)
+            _, pull = jax.vjp(lambda theta: with_times(self.task, theta, self.rest).stepper.slope(time, x), self.theta)
             rate["theta"] = jax.tree.map(jnp.negative, pull(y["a"])[0])
         return rate
 
@@ -243,19 +243,19 @@ def _jump(back: Backward, plan: Plan, walk: Walk, here: Array) -> Walk:
         x = select(here, read(plan.states, index), x)
 
     def value(x: PyTree, theta: PyTree, s: Array) -> PyTree:
-        full = _timed(task, theta, back.rest)
+        full = with_times(task, theta, back.rest)
         return output(full, task.t0 + s, x)
 
     saved, pull = jax.vjp(value, x, back.theta, walk.s)
-    x_bar, theta_bar, s_bar = pull(_where(here, _dense(read(plan.saves, index), saved)))
-    y = y | {"a": _add(y["a"], x_bar)}
+    x_bar, theta_bar, s_bar = pull(where_or_zero(here, dense(read(plan.saves, index), saved)))
+    y = y | {"a": add(y["a"], x_bar)}
     if "x" in y:
         y["x"] = x
     ts = walk.ts
     if plan.wants_ts:
         ts = ts.at[index].add(jnp.where(here, s_bar + pairing(bound, walk.s, x, x_bar), 0.0))
     slots = select(here, bound.method.start(bound, walk.s, y), walk.slots)
-    return walk._replace(slots=slots, theta=_add(walk.theta, theta_bar), ts=ts, k=walk.k - here)
+    return walk._replace(slots=slots, theta=add(walk.theta, theta_bar), ts=ts, k=walk.k - here)
 
 
 def pairing(back: Backward, s: Array, x: PyTree, x_bar: PyTree) -> Array:
@@ -376,8 +376,8 @@ def _integrate(bound: Backward, plan: Plan, theta: PyTree, at: Moment, env: Env,
     s, x, a = jax.vmap(node)(nodes, weights)
 
     def slopes(theta: PyTree) -> PyTree:
-        stepper = _timed(bound.task, theta, bound.rest).stepper
+        stepper = with_times(bound.task, theta, bound.rest).stepper
         return jax.vmap(lambda s, x: stepper.slope(bound.task.t0 + s, x))(s, x)
 
     _, pull = jax.vjp(slopes, bound.theta)
-    return _add(theta, pull(a)[0])
+    return add(theta, pull(a)[0])

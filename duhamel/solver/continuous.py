@@ -12,8 +12,8 @@ from duhamel.core.status import Status
 from duhamel.methods.base import Method
 
 from .backwards import ORDINARY, Backward, Plan, Walk, gauss_rule, method_for, pairing
-from .cotangents import _add, _dense, _empty, folded, parted, times_perturbed
-from .tape import Cotangents, _assemble
+from .cotangents import add, dense, folded, nothing, parted, times_perturbed
+from .tape import Cotangents, assemble
 from .task import State, Task, begin_of
 
 
@@ -40,7 +40,7 @@ def refuse_noise(name: str, problem: Problem, method: Method) -> None:
 
 def prepared(how: Any, task: Task, end: State, grad: State, wanted: Task, name: str, seminorm: bool) -> Work:
     """`how` has the method and control of the backward solve."""
-    if not _empty(grad.sums):
+    if not nothing(grad.sums):
         raise NotImplementedError(
             f"{name} differentiates the solution, not the steps that found it, so sol.error and its like have no "
             "gradient there: use adjoint=Tape()."
@@ -56,12 +56,12 @@ def prepared(how: Any, task: Task, end: State, grad: State, wanted: Task, name: 
     theta, rest = parted(task, wanted)
     tol = None if control is None else (control.rtol, control.atol)
     back = Backward(ORDINARY, task, method, tol, None, theta, rest, task.stepper.lanes)
-    a = _dense(grad.slots["x"], end.slots["x"])
+    a = dense(grad.slots["x"], end.slots["x"])
     first = {"a": a}
     if not seminorm:
         first["theta"] = jax.tree.map(jnp.zeros_like, theta)
     at, saves, states, rows = _saved(task, end, grad)
-    if times and grad.saves[1] is not None and not _empty(grad.saves[1]):
+    if times and grad.saves[1] is not None and not nothing(grad.saves[1]):
         raise NotImplementedError(
             "Derivatives with respect to t0 and t1 are not defined for Save(steps=True), whose times the controller "
             "chooses; save at given times instead."
@@ -88,12 +88,12 @@ def prepared(how: Any, task: Task, end: State, grad: State, wanted: Task, name: 
 def _saved(task: Task, end: State, grad: State) -> tuple[Any, PyTree, PyTree, Array]:
     """(times since t0, cotangents of the rows, the rows themselves if they are states, how many were written)."""
     states = lambda rows: rows if task.save.fn is None else None  # noqa: E731
-    if not _empty(grad.saves[1]):
+    if not nothing(grad.saves[1]):
         times = end.saves[2] - task.t0
         index = jnp.arange(times.shape[0]).reshape(-1, *(1,) * end.s.ndim)
         times = jnp.where(index == 0, begin_of(task), jnp.where(index == end.accepted, end.s, times))  # exactly
         return times, folded(grad.saves[1], end.accepted), states(end.saves[1]), end.accepted + 1
-    if not _empty(grad.saves[0]):
+    if not nothing(grad.saves[0]):
         return task.ts, grad.saves[0], states(end.saves[0]), end.saved
     return None, None, None, jnp.zeros_like(end.accepted)
 
@@ -104,7 +104,7 @@ def finished(work: Work, walk: Walk, x0: PyTree, missed: Any) -> tuple[Task, PyT
     y = walk.slots["x"]
     a, theta = y["a"], walk.theta
     if "theta" in y:
-        theta = _add(theta, y["theta"])
+        theta = add(theta, y["theta"])
     failed = (walk.status != Status.success) | missed
     spoil = lambda where, tree: jax.tree.map(lambda v: jnp.where(where, jnp.nan, v).astype(v.dtype), tree)  # noqa: E731
     a, theta = spoil(failed, a), spoil(jnp.any(failed), theta)
@@ -113,4 +113,4 @@ def finished(work: Work, walk: Walk, x0: PyTree, missed: Any) -> tuple[Task, PyT
     theta = eqx.combine(theta, jax.tree.map(jnp.zeros_like, eqx.filter(back.rest, eqx.is_inexact_array)))
     none = work.end.saved
     cot = Cotangents({"x": a}, theta, walk.ts, none, none, None)
-    return _assemble(task, cot, early, work.late), a
+    return assemble(task, cot, early, work.late), a

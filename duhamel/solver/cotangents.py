@@ -30,37 +30,37 @@ def times_perturbed(task: Task) -> bool:
 
 def _untimed(task: Task) -> Task:
     """The task without the times, whose cotangents have closed forms, and without the tolerances, which have none."""
-    return eqx.tree_at(_times, task, (None,) * 8, is_leaf=lambda v: v is None)
+    return eqx.tree_at(times_of, task, (None,) * 8, is_leaf=lambda v: v is None)
 
 
-def _times(t: Task) -> tuple:
+def times_of(t: Task) -> tuple:
     return t.t0, t.span, t.ts, t.edges, t.stops, t.control, t.stepper.tol, t.stepper.noise
 
 
-def _timed(task: Task, theta: PyTree, rest: PyTree) -> Task:
-    return eqx.tree_at(_times, eqx.combine(theta, rest), _times(task), is_leaf=lambda v: v is None)
+def with_times(task: Task, theta: PyTree, rest: PyTree) -> Task:
+    return eqx.tree_at(times_of, eqx.combine(theta, rest), times_of(task), is_leaf=lambda v: v is None)
 
 
-def _dense(cotangent: PyTree, like: PyTree) -> PyTree:
+def dense(cotangent: PyTree, like: PyTree) -> PyTree:
     """The cotangent with zeros where nothing came in."""
-    if _empty(cotangent):
+    if nothing(cotangent):
         return jax.tree.map(jnp.zeros_like, like)
     return jax.tree.map(lambda z, c: jnp.zeros_like(z) if c is None else c, like, cotangent)
 
 
-def _empty(cotangent: PyTree) -> bool:
+def nothing(cotangent: PyTree) -> bool:
     return not jax.tree.leaves(cotangent)
 
 
-def _where(where: Array, value: PyTree) -> PyTree:
+def where_or_zero(where: Array, value: PyTree) -> PyTree:
     return jax.tree.map(lambda leaf: jnp.where(where, leaf, jnp.zeros((), leaf.dtype)), value)
 
 
-def _add(a: PyTree, b: PyTree) -> PyTree:
+def add(a: PyTree, b: PyTree) -> PyTree:
     return jax.tree.map(jnp.add, a, b)
 
 
-def _time_cotangent(task: Task, s: Array, x: PyTree, x_bar: PyTree) -> Array:
+def time_cotangent(task: Task, s: Array, x: PyTree, x_bar: PyTree) -> Array:
     """<x_bar, dx/dt> in each lane: how the exact solution's end moves with time."""
     stepper, t = task.stepper, task.t0 + s
     slope = stepper.slope(t, x)

@@ -6,12 +6,14 @@ import equinox as eqx
 import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, PyTree
 
 from duhamel.methods.base import Moment, Slots
 
 from .adjoint import Adjoint
 from .loop import advance, finish, start
+from .pace import CHOSEN
 from .record import carried
 from .save import Save, fill_after, read, rows_like, select
 from .stepper import moved
@@ -27,9 +29,9 @@ class Direct(Adjoint):
     The loop is a scan of groups of 16 attempts, of groups of groups, and so on up to max_steps; what lies beyond the
     end of the solve is skipped, so the time is that of the steps taken (each group is stepped again on the way back).
 
-    Memory of a gradient: a state for each 16 of max_steps, whether taken or not, and all that 16 attempts compute; with
-    save times or Save(steps=True) a state for each of max_steps. Set max_steps no higher than needed. For a single
-    gradient `Tape()` is faster and smaller.
+    Memory of a gradient: a state for each 16 of max_steps, whether taken or not, what the controller chose in each of
+    max_steps, and all that 16 attempts compute; with save times or Save(steps=True) a state for each of max_steps. Set
+    max_steps no higher than needed. For a single gradient `Tape()` is faster and smaller.
 
     Steps are frozen as with `Forward()`: sizes that the controller chose are not differentiated.
     """
@@ -61,11 +63,17 @@ def _none(value: Any) -> bool:
     return value is None
 
 
+def _decided(leaf: Array) -> Array:
+    """Orders and switches that a method keeps are choices too."""
+    return leaf if jnp.issubdtype(leaf.dtype, jnp.inexact) else checkpoint_name(leaf, CHOSEN)
+
+
 def _bounded(task: Task, x: PyTree, h: Array, wants_rows: bool) -> tuple[State, Any]:
     """The loop as nested scans; rows are (max_steps or a little more, ...), those of no attempt have h = 0."""
 
     def attempt(state: State) -> tuple[State, Any]:
         new, move = advance(task, state)
+        new = new._replace(slots=jax.tree.map(_decided, new.slots))
         if not wants_rows:
             return new, None
         return new, _Row(move.s, move.h, carried(task, state.slots), new.s, new.slots["x"])
@@ -87,7 +95,8 @@ def _bounded(task: Task, x: PyTree, h: Array, wants_rows: bool) -> tuple[State, 
         length = min(GROUP, -(-task.max_steps // size))
         run = level(run, length)
         if size == 1:
-            run = jax.checkpoint(run)  # pyright: ignore[reportPrivateImportUsage]
+            # Taken again, the attempts keep their steps: rounding that differs there must not choose others.
+            run = jax.checkpoint(run, policy=jax.checkpoint_policies.save_only_these_names(CHOSEN))  # pyright: ignore[reportPrivateImportUsage]
         size *= length
     state, rows = run(start(task, x, jax.lax.stop_gradient(h)))
     if wants_rows:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from duhamel.methods.base import Method, RowMethod, like
+from duhamel.methods.consistent import check_start
 
 from . import checks
 from .adjoint import Adjoint
@@ -86,6 +87,7 @@ def ensemble(
         max_steps=max_steps,
     )
     axes = _axes(asked.args, in_axes, lanes)
+    check_start(asked.problem, x0s, begin, asked.args, lanes, axes)
     width = None if chunk is None else checks.max_steps(chunk)
     keys = None if asked.noise is None else _keys(key, lanes)
     solution = _ensemble(asked, x0s, axes, keys, width)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array
 
 from duhamel.methods.base import Env
@@ -11,6 +12,8 @@ from duhamel.methods.base import Env
 from .control import error_scale, growth, log_squared, squared_norm
 from .stepper import Stepper
 from .task import State, Task, clearance
+
+CHOSEN = "chosen"  # names what may not be chosen anew where a solve is repeated for its gradient
 
 
 class Step(NamedTuple):
@@ -89,7 +92,7 @@ def judge(task: Task, state: State, env: Env, step: Step) -> tuple[Array, Array,
     h_next = jax.lax.stop_gradient(h * factor)
     if task.stops is not None:  # a step cut at a discontinuity says nothing against longer ones
         h_next = jnp.where(accept & step.stopping & (jnp.abs(h_next) < jnp.abs(step.uncut)), step.uncut, h_next)
-    return log_square, accept, h_next
+    return checkpoint_name((log_square, accept, h_next), CHOSEN)
 
 
 def _order(stepper: Stepper) -> int:

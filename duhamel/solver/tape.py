@@ -22,16 +22,16 @@ from duhamel.core.status import Status
 from duhamel.methods.base import Env, Moment, Slots
 
 from .cotangents import (
-    _add,
-    _dense,
-    _empty,
-    _time_cotangent,
-    _timed,
-    _times,
-    _where,
+    add,
+    dense,
     folded,
+    nothing,
     parted,
+    time_cotangent,
+    times_of,
     times_perturbed,
+    where_or_zero,
+    with_times,
 )
 from .loop import first_slots, measures, run, settle
 from .record import Row, Rows, carried, record, row_at, segment_length
@@ -102,7 +102,7 @@ def pull_through(task: Task, x0: PyTree, end: State, grad: State, wanted: Task, 
     slots = carried(task, end.slots)
     last = jax.tree.map(jnp.zeros_like, eqx.filter(slots, eqx.is_inexact_array))
     cot = Cotangents(
-        slots=last | {"x": _dense(out.x, x0)},
+        slots=last | {"x": dense(out.x, x0)},
         theta=jax.tree.map(jnp.zeros_like, theta),
         ts=jnp.zeros_like(task.ts) if times and task.ts is not None else None,
         saved=end.saved,
@@ -113,19 +113,19 @@ def pull_through(task: Task, x0: PyTree, end: State, grad: State, wanted: Task, 
         _refuse_times(task, out)
     arrived = end.status != Status.event
     s1, x1 = end.s, end.slots["x"]
-    late = jnp.where(arrived, _time_cotangent(task, s1, x1, cot.slots["x"]), 0.0) if times else jnp.zeros_like(s1)
+    late = jnp.where(arrived, time_cotangent(task, s1, x1, cot.slots["x"]), 0.0) if times else jnp.zeros_like(s1)
     cot = walk(theta, rest, out, cot)
     cot = _first_slots(task, theta, rest, x0, cot)
     cot = _first_row(task, theta, rest, x0, out, cot)
-    early = _time_cotangent(task, begin_of(task), x0, cot.slots["x"]) if times else jnp.zeros_like(s1)
+    early = time_cotangent(task, begin_of(task), x0, cot.slots["x"]) if times else jnp.zeros_like(s1)
     if times and out.hit_s is not None:  # event times are written relative to t0
         early = early + jnp.sum(out.hit_s, axis=0)
     still = jax.tree.map(jnp.zeros_like, eqx.filter(rest, eqx.is_inexact_array))
-    return _assemble(task, cot._replace(theta=eqx.combine(cot.theta, still)), early, late), cot.slots["x"]
+    return assemble(task, cot._replace(theta=eqx.combine(cot.theta, still)), early, late), cot.slots["x"]
 
 
 def _refuse_times(task: Task, out: "_Incoming") -> None:
-    if not _empty(out.every):
+    if not nothing(out.every):
         raise NotImplementedError(
             "Derivatives with respect to t0 and t1 are not defined for Save(steps=True), whose times the controller "
             "chooses; save at given times instead."
@@ -215,18 +215,18 @@ def pull_row(
 ) -> Cotangents:
     """Take the cotangents of one row's outputs back to its inputs."""
     moved = row.h != 0
-    timed, wants_sums = out.at_times is not None and not _empty(out.at_times), not _empty(out.sums)
+    timed, wants_sums = out.at_times is not None and not nothing(out.at_times), not nothing(out.sums)
     smooth, fixed = eqx.partition(row.slots, eqx.is_inexact_array)
 
     def forward(smooth: PyTree, theta: PyTree) -> tuple:
-        full = _timed(task, theta, rest)
+        full = with_times(task, theta, rest)
         done = _step(full, row._replace(slots=eqx.combine(smooth, fixed)))
         t1 = done.at.t + row.h
         if done.landing is not None:
             t1 = t1 + done.landing.dt
-        every = None if _empty(out.every) else eqx.filter(row_of(full, t1, done.slots), eqx.is_inexact_array)
+        every = None if nothing(out.every) else eqx.filter(row_of(full, t1, done.slots), eqx.is_inexact_array)
         basis = full.stepper.densify(done.at, done.env) if timed else None
-        sums = _where(moved, measures(full, done.at, done.env)) if wants_sums else None
+        sums = where_or_zero(moved, measures(full, done.at, done.env)) if wants_sums else None
         hit = None if done.landing is None else (done.landing.dt, done.landing.before)
         return eqx.filter(done.slots, eqx.is_inexact_array), every, basis, sums, hit
 
@@ -234,15 +234,15 @@ def pull_row(
     every_bar = basis_bar = sums_bar = hit_bar = None
     theta_bar, ts_bar, saved, hits = cot.theta, cot.ts, cot.saved, cot.hits
     if every is not None:
-        every_bar = _where(moved, _dense(read(out.every, cot.steps), every))
+        every_bar = where_or_zero(moved, dense(read(out.every, cot.steps), every))
     if timed:
         basis_bar, theta_bar, ts_bar, saved = _pull_times(task, theta, rest, out, row, basis, cot)
     if wants_sums:
-        sums_bar = _where(moved, _dense(out.sums, sums))
+        sums_bar = where_or_zero(moved, dense(out.sums, sums))
     if hit is not None:
         hit_bar, hits = _pull_hit(out, row, hit, hits, end)
     slots_bar, step_bar = pull((cot.slots, every_bar, basis_bar, sums_bar, hit_bar))
-    return Cotangents(slots_bar, _add(theta_bar, step_bar), ts_bar, saved, cot.steps - moved, hits)
+    return Cotangents(slots_bar, add(theta_bar, step_bar), ts_bar, saved, cot.steps - moved, hits)
 
 
 def _pull_hit(out: _Incoming, row: Row, hit: tuple, hits: Array, end: State) -> tuple[tuple, Array]:
@@ -254,11 +254,11 @@ def _pull_hit(out: _Incoming, row: Row, hit: tuple, hits: Array, end: State) -> 
     alive = happened & ((number < rows - 1) | (number == end.hits.total - 1))
     index = jnp.minimum(number, rows - 1)
     dt, before = hit
-    dt_bar = jnp.zeros_like(dt) if _empty(out.hit_s) else jnp.where(alive, read(out.hit_s, index), 0.0)
-    if _empty(out.hit_x):
+    dt_bar = jnp.zeros_like(dt) if nothing(out.hit_s) else jnp.where(alive, read(out.hit_s, index), 0.0)
+    if nothing(out.hit_x):
         before_bar = jax.tree.map(jnp.zeros_like, before)
     else:
-        before_bar = _where(alive, _dense(read(out.hit_x, index), before))
+        before_bar = where_or_zero(alive, dense(read(out.hit_x, index), before))
     return (dt_bar, before_bar), number
 
 
@@ -275,7 +275,7 @@ def _pull_times(
         return went & (saved > 0) & (time * sign > s * sign)
 
     def value(basis: PyTree, theta: PyTree, time: Array, now: Array) -> PyTree:
-        full = _timed(task, theta, rest)
+        full = with_times(task, theta, rest)
         part = jnp.where(now, (jax.lax.stop_gradient(time) - s) / jnp.where(now, h, 1.0), 0.0)
         x = full.stepper.interpolate(Moment(row.j, s, task.t0 + s, h), part, basis)
         return output(full, task.t0 + time, moved(x, time + jnp.zeros_like(s), task.t0, full.stepper))
@@ -286,10 +286,10 @@ def _pull_times(
         time = times[index]
         given = (basis, theta) if ts_bar is None else (basis, theta, time)
         saved_value, pull = jax.vjp(lambda b, p, t=time: value(b, p, t, now), *given)
-        b, p, *t = pull(_where(now, _dense(read(out.at_times, index), saved_value)))
+        b, p, *t = pull(where_or_zero(now, dense(read(out.at_times, index), saved_value)))
         if ts_bar is not None:
             ts_bar = ts_bar.at[index].add(jnp.where(now, t[0], 0.0))
-        return _add(basis_bar, b), _add(theta_bar, p), ts_bar, saved - now
+        return add(basis_bar, b), add(theta_bar, p), ts_bar, saved - now
 
     zeros = jax.tree.map(jnp.zeros_like, basis)
     carry = (zeros, cot.theta, cot.ts, cot.saved)
@@ -302,13 +302,13 @@ def _first_slots(task: Task, theta: PyTree, rest: PyTree, x0: PyTree, cot: Cotan
         return cot
 
     def begin(x: PyTree, theta: PyTree) -> PyTree:
-        full = _timed(task, theta, rest)
+        full = with_times(task, theta, rest)
         slots = carried(full, first_slots(full, x))
         return eqx.filter(slots, eqx.is_inexact_array)
 
     _, pull = jax.vjp(begin, x0, theta)
     x_bar, theta_bar = pull(cot.slots)
-    return cot._replace(slots={"x": x_bar}, theta=_add(cot.theta, theta_bar))
+    return cot._replace(slots={"x": x_bar}, theta=add(cot.theta, theta_bar))
 
 
 def _first_row(task: Task, theta: PyTree, rest: PyTree, x0: PyTree, out: _Incoming, cot: Cotangents) -> Cotangents:
@@ -317,33 +317,33 @@ def _first_row(task: Task, theta: PyTree, rest: PyTree, x0: PyTree, out: _Incomi
     t, index = task.t0 + begin, jnp.zeros(shape, jnp.int32)
 
     def every(x: PyTree, theta: PyTree) -> PyTree:
-        full = _timed(task, theta, rest)
+        full = with_times(task, theta, rest)
         return eqx.filter(row_of(full, t, first_slots(full, x)), eqx.is_inexact_array)
 
     def at_start(x: PyTree, theta: PyTree, dt: Array) -> PyTree:
-        full = _timed(task, theta, rest)
+        full = with_times(task, theta, rest)
         shifted = jax.tree.map(lambda a, f: a + dt * f, x, task.stepper.slope(t, x0))
         return output(full, t + dt, shifted)
 
-    if not _empty(out.every):
+    if not nothing(out.every):
         value, pull = jax.vjp(every, x0, theta)
-        x_bar, theta_bar = pull(_dense(read(out.every, index), value))
-        cot = cot._replace(slots={"x": _add(cot.slots["x"], x_bar)}, theta=_add(cot.theta, theta_bar))
-    if not _empty(out.at_times):
+        x_bar, theta_bar = pull(dense(read(out.every, index), value))
+        cot = cot._replace(slots={"x": add(cot.slots["x"], x_bar)}, theta=add(cot.theta, theta_bar))
+    if not nothing(out.at_times):
         value, pull = jax.vjp(at_start, x0, theta, jnp.zeros(shape, task.span.dtype))
         now = jnp.broadcast_to(task.ts[0] == begin, shape)
-        x_bar, theta_bar, dt_bar = pull(_where(now, _dense(read(out.at_times, index), value)))
+        x_bar, theta_bar, dt_bar = pull(where_or_zero(now, dense(read(out.at_times, index), value)))
         ts_bar = None if cot.ts is None else cot.ts.at[0].add(jnp.sum(dt_bar))
-        slots = {"x": _add(cot.slots["x"], x_bar)}
-        cot = cot._replace(slots=slots, theta=_add(cot.theta, theta_bar), ts=ts_bar)
+        slots = {"x": add(cot.slots["x"], x_bar)}
+        cot = cot._replace(slots=slots, theta=add(cot.theta, theta_bar), ts=ts_bar)
     return cot
 
 
-def _assemble(task: Task, cot: Cotangents, early: Array, late: Array) -> Task:
+def assemble(task: Task, cot: Cotangents, early: Array, late: Array) -> Task:
     """Cotangents in the task's own structure. x(t0 + span): span moves the end; t0 moves both ends."""
     ts_bar = jnp.zeros_like(task.ts) if cot.ts is None and task.ts is not None else cot.ts
     t0_bar = late - early + (0.0 if ts_bar is None else jnp.sum(ts_bar))
     t0_bar = jnp.sum(t0_bar) if task.t0.ndim == 0 else t0_bar
     frozen = (task.edges, task.stops, task.control, task.stepper.tol, task.stepper.noise)
     untouched = jax.tree.map(jnp.zeros_like, eqx.filter(frozen, eqx.is_inexact_array))
-    return eqx.tree_at(_times, cot.theta, (t0_bar, late, ts_bar, *untouched), is_leaf=lambda v: v is None)
+    return eqx.tree_at(times_of, cot.theta, (t0_bar, late, ts_bar, *untouched), is_leaf=lambda v: v is None)

@@ -93,6 +93,12 @@ def test_lanes():
     np.testing.assert_allclose(grads[1], alone, rtol=1e-7)
 
 
+def test_a_lane_with_an_inconsistent_start_is_named():
+    problem, x0s = dh.DAE(wave, MIXED), jnp.array([[0.2, 1.04], [0.1, 1.01], [0.0, 1.2]])
+    with pytest.raises(ValueError, match=r"x0s\[2\] does not satisfy .* component 1 is off by about 0.2; use"):
+        dh.ensemble(problem, x0s, 2.0, args=jnp.array([2.0, 1.0, 3.0]), in_axes=0, method=dh.BDF())
+
+
 def test_a_regular_mass_matrix_is_a_change_of_rates():
     M = np.array([[2.0, 1.0], [0.0, 1.0]])
     A = np.array([[-3.0, 1.0], [1.0, -2.0]])
