@@ -39,10 +39,19 @@ def threefry(key: Any, x0: Any, x1: Any) -> tuple[Any, Any]:
 def normal(key: Any, counter: Any, shape: tuple[int, ...], dtype: Any) -> Array:
     """Independent standard normal numbers of this shape and dtype; key: two words (`words`), counter: uint32."""
     place = jax.lax.iota(jnp.uint32, prod(shape)).reshape(shape)
-    a, b = threefry(key, jnp.broadcast_to(jnp.asarray(counter).astype(jnp.uint32), shape), place)
+    return normal_at(key, jnp.broadcast_to(jnp.asarray(counter).astype(jnp.uint32), shape), place, dtype)
+
+
+def normal_at(key: Any, x0: Any, x1: Any, dtype: Any) -> Array:
+    """The standard normal number of each counter (x0, x1), two uint32 arrays of one shape."""
     kind = jnp.float64 if jnp.dtype(dtype) == jnp.float64 else jnp.float32
-    u = _uniform(a, b, kind)
-    return (np.sqrt(2.0).astype(kind) * jax.lax.erf_inv(u)).astype(dtype)
+    return (np.sqrt(2.0).astype(kind) * jax.lax.erf_inv(_uniform(*threefry(key, x0, x1), kind))).astype(dtype)
+
+
+def uniform_at(key: Any, x0: Any, x1: Any, dtype: Any) -> Array:
+    """The number of each counter (x0, x1), uniform in (-1, 1)."""
+    kind = jnp.float64 if jnp.dtype(dtype) == jnp.float64 else jnp.float32
+    return _uniform(*threefry(key, x0, x1), kind).astype(dtype)
 
 
 def _uniform(a: Array, b: Array, kind: Any) -> Array:

@@ -1,0 +1,34 @@
+"""Data of partial differential equations: initial conditions, trajectories, files in published layouts, streams.
+
+Names are loaded when they are first used; files need the extra `data` (h5py, zarr, xarray), the rest does not.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "Blobs": "initial",
+    "Complex": "initial",
+    "Disc": "initial",
+    "GaussianField": "gaussian",
+    "Jumps": "initial",
+    "RandomSines": "initial",
+    "Rescaled": "initial",
+    "Sampler": "initial",
+    "Threshold": "initial",
+    "TruncatedFourier": "gaussian",
+    "draw": "initial",
+    "sampler_named": "named",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(_HOME)}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(_HOME)

@@ -1,0 +1,206 @@
+"""Initial conditions: samplers that take a key and a grid and give one field, real, at the grid's points.
+
+A sampler is a function of (key, grid): traceable, batched by `jax.vmap` over keys or by `draw`. What is random is drawn
+before the grid is looked at, so that the same key names the same function on every grid.
+"""
+
+from abc import abstractmethod
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray
+
+from duhamel.core.grid import Number
+from duhamel.core.types import Field
+from duhamel.pde.grid import Grid
+
+Range = tuple[Number, Number]
+
+
+class Sampler(eqx.Module):
+    """Abstract: a random field."""
+
+    @abstractmethod
+    def __call__(self, key: PRNGKeyArray, grid: Grid) -> Field:
+        """One field of shape `grid.shape`, in JAX's default precision."""
+
+
+def draw(sampler: Sampler, key: PRNGKeyArray, grid: Grid, indices: Any) -> Field:
+    """Fields (len(indices), *grid.shape): sample i has the key `fold_in(key, i)`, whatever is drawn beside it."""
+    return jax.vmap(lambda i: sampler(jax.random.fold_in(key, i), grid))(jnp.asarray(indices))
+
+
+class RandomSines(Sampler):
+    """A few sine waves on a line
+
+        u = sum_j A_j sin(2 pi l_j x/length + phi_j),   A_j uniform in `amplitude`, l_j drawn from `waves`
+
+    terms     how many waves
+    constants so many more terms with l = 0, hence a random mean
+    absolute  probability with which u is replaced by |u|; the sign of u is then drawn, too (signs=True)
+    window    probability with which u is cut to a window: 1 from 10-45 % of the box to 55-90 %, tanh flanks of 1 %
+
+    Named sets: `MP_PDE` (5 terms of 1 to 3 waves, amplitudes in (-1/2, 1/2), no windows) and `PDEBENCH` (2 terms of 1
+    to 8 waves, amplitudes in (0, 1); its generator also adds the terms that were not chosen, with l = 0, so 6
+    constants). Sources: Brandstetter, Worrall, Welling, ICLR 2022; Takamoto et al., PDEBench, NeurIPS 2022.
+    """
+
+    terms: int = eqx.field(static=True, default=5)
+    waves: tuple[int, ...] = eqx.field(static=True, default=(1, 2, 3))
+    amplitude: Range = (-0.5, 0.5)
+    constants: int = eqx.field(static=True, default=0)
+    absolute: Number = 0.0
+    window: Number = 0.0
+    signs: bool = eqx.field(static=True, default=False)
+
+    def __check_init__(self):
+        if self.terms < 1 or not self.waves or min(self.waves) < 1:
+            raise ValueError(
+                f"terms = {self.terms}, waves = {self.waves}: give at least one term and numbers of waves from 1 on."
+            )
+
+    def __call__(self, key: PRNGKeyArray, grid: Grid) -> Field:
+        _check_line(self, grid)
+        count = self.terms + self.constants
+        a, phase, chosen, rest = _uniform(key, count, count, self.terms, 5)
+        low, high = self.amplitude
+        chosen = jnp.asarray(self.waves)[(len(self.waves) * chosen).astype(int)]
+        waves = jnp.concatenate([chosen, jnp.zeros(self.constants, chosen.dtype)])
+        s = _fractions(grid)[0]
+        angle = 2 * np.pi * (waves * s[:, None] + phase)
+        u = jnp.sum((low + (high - low) * a) * jnp.sin(angle), axis=1)
+        u = jnp.where(rest[0] < self.absolute, jnp.abs(u), u)
+        if self.signs:
+            u = jnp.where(rest[1] < 0.5, -u, u)
+        left, right = 0.1 + 0.35 * rest[2], 0.55 + 0.35 * rest[3]
+        mask = 0.5 * (jnp.tanh((s - left) / 0.01) - jnp.tanh((s - right) / 0.01))
+        return jnp.where(rest[4] < self.window, mask * u, u)
+
+
+class Blobs(Sampler):
+    """Smooth bumps at random places of a periodic box, near-Gaussian but exactly periodic
+
+        u = offset + sum_j A_j prod_axes exp((cos(k (x - c_j)) - 1)/(k w_j)^2),   k = 2 pi/length
+
+    count  how many;   width  range of w, as a fraction of the shortest side;   amplitude  range of A
+    """
+
+    count: int = eqx.field(static=True, default=3)
+    width: Range = (0.03, 0.1)
+    amplitude: Range = (0.5, 1.0)
+    offset: Number = 0.0
+
+    def __check_init__(self):
+        if self.count < 1 or not 0 < self.width[0] <= self.width[1]:
+            raise ValueError(f"count = {self.count}, width = {self.width}: give one blob or more, of positive widths.")
+
+    def __call__(self, key: PRNGKeyArray, grid: Grid) -> Field:
+        *centres, w, a = _uniform(key, *(self.count,) * (grid.dim + 2))
+        (w0, w1), (a0, a1) = self.width, self.amplitude
+        widths, a = min(grid.length) * (w0 + (w1 - w0) * w), a0 + (a1 - a0) * a
+
+        def blob(centre: Array, width: Array) -> Array:
+            exponent = jnp.zeros(())
+            for s, c, side in zip(_fractions(grid, sparse=True), centre, grid.length, strict=True):
+                exponent = exponent + (jnp.cos(2 * np.pi * (s - c)) - 1) / (2 * np.pi * width / side) ** 2
+            return jnp.exp(exponent)
+
+        return self.offset + jnp.tensordot(a, jax.vmap(blob)(jnp.stack(centres, axis=1), widths), axes=1)
+
+
+class Jumps(Sampler):
+    """Piecewise constant along one axis of a periodic box: shocks, contacts and rarefactions start here
+
+    pieces  so many plateaus, their edges uniform along the axis;   values  their range;   axis  along which it jumps
+    """
+
+    pieces: int = eqx.field(static=True, default=3)
+    values: Range = (-1.0, 1.0)
+    axis: int = eqx.field(static=True, default=0)
+
+    def __check_init__(self):
+        if self.pieces < 2:
+            raise ValueError(f"pieces = {self.pieces}: a jump needs two plateaus.")
+
+    def __call__(self, key: PRNGKeyArray, grid: Grid) -> Field:
+        edges, heights = _uniform(key, self.pieces, self.pieces)
+        edges, (low, high) = jnp.sort(edges), self.values
+        heights = low + (high - low) * heights
+        s = _fractions(grid, sparse=True)[self.axis]
+        passed = jnp.sum(s[..., None] >= edges, axis=-1)
+        return jnp.broadcast_to(heights[passed % self.pieces], grid.shape)  # the last plateau runs into the first
+
+
+class Disc(Sampler):
+    """`inside` within a disc (ball) about the middle of the box, `outside` beyond: the radial dam break
+
+    radius  its range, in units of length. PDEBench: depth 2 in 1, radius 0.3 to 0.7 on a box of side 5.
+    Source: Takamoto et al., PDEBench, NeurIPS 2022.
+    """
+
+    inside: Number = 2.0
+    outside: Number = 1.0
+    radius: Range = (0.3, 0.7)
+
+    def __call__(self, key: PRNGKeyArray, grid: Grid) -> Field:
+        low, high = self.radius
+        (radius,) = low + (high - low) * _uniform(key, 1)[0]
+        places = zip(_fractions(grid, sparse=True), grid.length, strict=True)
+        square = sum((jnp.asarray((s - 0.5) * side)) ** 2 for s, side in places)
+        return jnp.where(jnp.asarray(square) <= radius**2, self.inside, self.outside) * jnp.ones(())
+
+
+class Threshold(Sampler):
+    """`above` where a field is >= 0, `below` elsewhere: the two-valued coefficients of FNO's Darcy set (12 and 3)."""
+
+    sampler: Sampler
+    above: Number = 12.0
+    below: Number = 3.0
+
+    def __call__(self, key: PRNGKeyArray, grid: Grid) -> Field:
+        return jnp.where(self.sampler(key, grid) >= 0, self.above, self.below) * jnp.ones(())
+
+
+class Rescaled(Sampler):
+    """A field stretched so that its least value on the grid is `low` and its greatest `high`: concentrations."""
+
+    sampler: Sampler
+    low: Number = 0.0
+    high: Number = 1.0
+
+    def __call__(self, key: PRNGKeyArray, grid: Grid) -> Field:
+        u = self.sampler(key, grid)
+        least, most = jnp.min(u), jnp.max(u)
+        return self.low + (self.high - self.low) * (u - least) / jnp.where(most > least, most - least, 1)
+
+
+class Complex(Sampler):
+    """a + i b of two independent fields: wave functions."""
+
+    sampler: Sampler
+
+    def __call__(self, key: PRNGKeyArray, grid: Grid) -> Field:
+        one, two = jax.random.split(key)
+        return self.sampler(one, grid) + 1j * self.sampler(two, grid)
+
+
+def _uniform(key: PRNGKeyArray, *counts: int) -> list[Array]:
+    """Uniform numbers in (0, 1) in pieces of these lengths, drawn at once: a program with one generator in it."""
+    return jnp.split(jax.random.uniform(key, (sum(counts),)), np.cumsum(counts)[:-1])
+
+
+def _fractions(grid: Grid, sparse: bool = False) -> list[np.ndarray]:
+    """(x - start)/length of every axis, flat or shaped to broadcast."""
+    rows = zip(grid.coordinates(), grid.start, grid.length, strict=True)
+    return [((x - a) / side) if sparse else ((x - a) / side).reshape(-1) for x, a, side in rows]
+
+
+def _check_line(sampler: Sampler, grid: Grid) -> None:
+    if grid.dim != 1:
+        raise ValueError(
+            f"{type(sampler).__name__} is written on a line, and the grid has {grid.dim} axes; use TruncatedFourier "
+            "or GaussianField."
+        )
