@@ -17,8 +17,12 @@ _HOME = {
     "Sampler": "initial",
     "Threshold": "initial",
     "TruncatedFourier": "gaussian",
+    "Trajectories": "trajectories",
     "draw": "initial",
+    "joined": "trajectories",
+    "read": "files",
     "sampler_named": "named",
+    "write": "files",
 }
 
 
