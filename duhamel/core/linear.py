@@ -128,7 +128,7 @@ class Scalar(Linear):
         if self.integral is None:
             return _phis(kmax, self.value, h)
         s, w = gauss_legendre(self.nodes)
-        if _concrete(t, h):
+        if concrete(t, h):
             t, h = np.asarray(t, np.float64), np.asarray(h, np.float64)
         end = self.integral(t + h)
         decay = [self._exp(end - self.integral(t + si * h)) for si in s]  # Phi(t+h, t+s)
@@ -143,7 +143,7 @@ class Scalar(Linear):
 
     @staticmethod
     def _exp(exponent: Any) -> Any:
-        return np.exp(np.asarray(exponent)) if _concrete(exponent) else jnp.exp(exponent)
+        return np.exp(np.asarray(exponent)) if concrete(exponent) else jnp.exp(exponent)
 
 
 class Diagonal(Linear):
@@ -158,7 +158,7 @@ class Diagonal(Linear):
         return like(_with_lanes(self.values, t), x) * x
 
     def phis(self, kmax: int, t: Any, h: Any) -> list[Any]:
-        if _concrete(self.values, t, h):
+        if concrete(self.values, t, h):
             return _phis(kmax, _with_lanes(np.asarray(self.values), t, h), h)
         return _phis(kmax, _with_lanes(self.values, t, h), h)
 
@@ -180,7 +180,7 @@ class Dense(Linear):
         return Matrix(like(self.matrix, x)) * x
 
     def phis(self, kmax: int, t: Any, h: Any) -> list[Matrix]:
-        if _concrete(self.matrix, t, h):
+        if concrete(self.matrix, t, h):
             A, h = np.asarray(self.matrix), np.asarray(h, np.float64)
             if h.ndim == 0:
                 return [Matrix(p) for p in host.phis_matrix(kmax, h * A)]
@@ -194,7 +194,7 @@ class Dense(Linear):
         return [Matrix(p) for p in jax.vmap(one, out_axes=-1)(h)]
 
     def resolvents(self, a: float, t: Any, h: Any) -> tuple[Matrix, Matrix]:
-        if _concrete(self.matrix, t, h):
+        if concrete(self.matrix, t, h):
             one, h = _resolvent_matrices(np, a, np.asarray(self.matrix)), np.asarray(h, np.float64)
             if h.ndim == 0:
                 R, Q = one(h)
@@ -208,7 +208,7 @@ class Dense(Linear):
 
 
 def _phis(kmax: int, a: Any, h: Any) -> list[Any]:
-    if _concrete(a, h):
+    if concrete(a, h):
         return host.phis(kmax, np.asarray(a) * np.asarray(h, np.float64))
     z = a * h
     return traced.phis(kmax, z if jnp.issubdtype(jnp.result_type(z), jnp.inexact) else z.astype(float))
@@ -216,7 +216,7 @@ def _phis(kmax: int, a: Any, h: Any) -> list[Any]:
 
 def _resolvents(a: float, value: Any, h: Any) -> tuple[Any, Any]:
     """(R, z R) of numbers z = h L."""
-    z = np.asarray(value) * np.asarray(h, np.float64) if _concrete(value, h) else value * h
+    z = np.asarray(value) * np.asarray(h, np.float64) if concrete(value, h) else value * h
     R = 1.0 / (1.0 - a * z)
     return R, z * R
 
@@ -232,7 +232,7 @@ def _resolvent_matrices(xp: Any, a: float, A: Any) -> Callable:
     return one
 
 
-def _concrete(*values: Any) -> bool:
+def concrete(*values: Any) -> bool:
     return not any(isinstance(v, Tracer) for v in values)
 
 

@@ -58,11 +58,24 @@ def phis_matrix(kmax: int, A: object) -> list[np.ndarray]:
     A = _as_inexact(A)
     if A.ndim != 2 or A.shape[0] != A.shape[1]:
         raise ValueError(f"A must be a square matrix, got shape {A.shape}.")
-    norm = np.linalg.norm(A, 1)
-    if not np.isfinite(norm):
-        return [np.full(A.shape, np.nan, A.dtype)] * (kmax + 1)
-    s = max(0, int(np.ceil(np.log2(norm / 0.5)))) if norm > 0.5 else 0
-    small, eye = A / 2.0**s, np.eye(len(A), dtype=A.dtype)
+    return phis_matrices(kmax, A)
+
+
+def phis_matrices(kmax: int, A: object) -> list[np.ndarray]:
+    """[phi_0(A), ..., phi_kmax(A)] of many square matrices (..., n, n), each with doublings of its own."""
+    A = _as_inexact(A)
+    norm = np.abs(A).sum(axis=-2).max(axis=-1)
+    result = np.full((kmax + 1, *A.shape), np.nan, A.dtype)
+    finite = np.isfinite(norm)
+    doublings = np.ceil(np.log2(np.maximum(norm, 0.5, where=finite, out=np.ones_like(norm)) / 0.5)).astype(int)
+    for s in np.unique(doublings[finite]):
+        here = finite & (doublings == s)
+        result[:, here] = _doubled_series(kmax, A[here], int(s))
+    return list(result)
+
+
+def _doubled_series(kmax: int, A: np.ndarray, s: int) -> list[np.ndarray]:
+    small, eye = A / 2.0**s, np.eye(A.shape[-1], dtype=A.dtype)
     top = max(kmax, 1)
     series = eye / factorial(top + TERMS)
     for j in reversed(range(TERMS)):

@@ -65,6 +65,12 @@ def phis_matrix(kmax: int, A: Inexact[Array, "n n"]) -> list[Inexact[Array, "n n
     return [jnp.where(bad, jnp.nan, v) for v in values[: kmax + 1]]
 
 
+def phis_matrices(kmax: int, A: Inexact[Array, "*many n n"]) -> list[Inexact[Array, "*many n n"]]:
+    """[phi_0(A), ..., phi_kmax(A)] of many small matrices, each with doublings of its own."""
+    flat = A.reshape(-1, *A.shape[-2:])
+    return [one.reshape(A.shape) for one in jax.vmap(lambda one: phis_matrix(kmax, one))(flat)]
+
+
 def _scaled_series(kmax: int, z: Array) -> list[Array]:
     w = z / 2.0**DOUBLINGS
     terms = _terms(z.dtype)

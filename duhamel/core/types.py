@@ -1,9 +1,10 @@
 """The dictionary of shapes and kinds that annotations of fields use."""
 
-from jaxtyping import Array, Complex, Inexact
+from jaxtyping import Array, Inexact
 
-Spectrum = Complex[Array, "..."]
-"""A field in Fourier space: its rfftn (real fields) or fftn (complex fields), batch axes in front."""
+Spectrum = Inexact[Array, "..."]
+"""A field in modes, batch axes in front: its rfftn (real fields) or fftn (complex ones) on a periodic box, coefficients
+of the Laplacian's eigenfunctions between walls."""
 
 Field = Inexact[Array, "..."]
 """Real or complex numbers: a field at the points of a grid, or integrals of fields."""

@@ -1,16 +1,41 @@
-"""Partial differential equations on periodic boxes, in Fourier space. Names are loaded when they are first used."""
+"""Partial differential equations on boxes, periodic or with walls. Names are loaded when first used."""
 
 from importlib import import_module
 from typing import Any
 
 _HOME = {
+    "Advection": "waves",
+    "AllenCahn": "reaction",
+    "Boussinesq": "flow",
     "Burgers": "dissipative",
+    "CahnHilliard": "pattern",
+    "Cosine": "axis",
+    "Dirichlet": "boundary",
     "Equation": "equation",
+    "FisherKPP": "reaction",
+    "FitzHughNagumo": "reaction",
+    "Fourier": "axis",
+    "GrayScott": "reaction",
     "Grid": "grid",
+    "Heat": "reaction",
     "KdV": "dispersive",
+    "KleinGordon": "waves",
     "KuramotoSivashinsky": "dissipative",
+    "Legendre": "axis",
+    "MagneticFlow2D": "flow",
     "NLSE": "dispersive",
     "NavierStokes2D": "navier_stokes",
+    "NavierStokes3D": "flow",
+    "Neumann": "boundary",
+    "ReactionDiffusion": "reaction",
+    "Robin": "boundary",
+    "Schroedinger": "waves",
+    "Sine": "axis",
+    "SineGordon": "waves",
+    "Space": "space",
+    "SwiftHohenberg": "pattern",
+    "Wave": "waves",
+    "box": "space",
     "equation_named": "registry",
     "periodic": "grid",
     "random_vorticity": "navier_stokes",

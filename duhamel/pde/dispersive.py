@@ -10,8 +10,7 @@ import numpy as np
 from duhamel.core.linear import like
 from duhamel.core.types import Field, Spectrum
 
-from .equation import Equation, exactly
-from .grid import Grid
+from .equation import Box, Equation, exactly
 
 
 class KdV(Equation):
@@ -30,10 +29,10 @@ class KdV(Equation):
     dispersion: Any = 1.0
     dealias: float | int = eqx.field(static=True, default=2 / 3)
 
-    def symbol(self, grid: Grid) -> Any:
+    def symbol(self, grid: Box) -> Any:
         return -exactly(self.dispersion) * grid.derivative(order=3)
 
-    def nonlinear(self, grid: Grid) -> Callable:
+    def nonlinear(self, grid: Box) -> Callable:
         keep = grid.mask(self.dealias)
         slope = -0.5 * keep * grid.derivative()
 
@@ -44,12 +43,12 @@ class KdV(Equation):
 
         return N
 
-    def initial(self, grid: Grid) -> np.ndarray:
+    def initial(self, grid: Box) -> np.ndarray:
         """Two solitons of speeds 4 and 1.44 (times the dispersion), the faster behind."""
         (x,), (length,) = grid.coordinates(), grid.length
         return self.solitons(x, 0.0, (1.0, 0.6), (grid.start[0] + 0.25 * length, grid.start[0] + 0.5 * length))
 
-    def invariants(self, grid: Grid, modes: Spectrum) -> dict[str, Field]:
+    def invariants(self, grid: Box, modes: Spectrum) -> dict[str, Field]:
         """mass int u, momentum int u^2/2, energy int (dispersion/2 u_x^2 - convection/6 u^3)."""
         u = grid.to_points(modes)
         u_x = like(grid.derivative(), modes) * modes
@@ -87,7 +86,7 @@ class KdV(Equation):
                 variance = variance + weights[i] * weights[j] * (slopes[i] - slopes[j]) ** 2
         return 6 * delta / alpha * 2 * variance
 
-    def soliton(self, grid: Grid, t: float | int, speed: float | int, at: float | int) -> np.ndarray:
+    def soliton(self, grid: Box, t: float | int, speed: float | int, at: float | int) -> np.ndarray:
         """One soliton that travels around the box, crest at `at` when t = 0; exact up to e^(-k length)."""
         (x,), (length,) = grid.coordinates(), grid.length
         kappa = 0.5 * np.sqrt(speed / float(self.dispersion))
@@ -114,10 +113,10 @@ class NLSE(Equation):
     coupling: Any = 1.0
     dealias: float | int = eqx.field(static=True, default=2 / 3)
 
-    def symbol(self, grid: Grid) -> Any:
+    def symbol(self, grid: Box) -> Any:
         return 1j * exactly(self.dispersion) * grid.laplacian(real=False)
 
-    def nonlinear(self, grid: Grid) -> Callable:
+    def nonlinear(self, grid: Box) -> Callable:
         keep = grid.mask(self.dealias, real=False)
 
         def N(t: Any, x: Spectrum) -> Spectrum:
@@ -129,7 +128,7 @@ class NLSE(Equation):
 
         return N
 
-    def initial(self, grid: Grid) -> np.ndarray:
+    def initial(self, grid: Box) -> np.ndarray:
         """One dimension: a soliton of height 1 and speed 1 on a quarter of the box. Else: a Gaussian of width L/10."""
         if grid.dim == 1:
             return self.soliton(grid, 0.0, 1.0, 1.0, grid.start[0] + 0.25 * grid.length[0])
@@ -139,7 +138,7 @@ class NLSE(Equation):
         )
         return np.exp(-0.5 * np.asarray(square)) + 0j
 
-    def invariants(self, grid: Grid, modes: Spectrum) -> dict[str, Field]:
+    def invariants(self, grid: Box, modes: Spectrum) -> dict[str, Field]:
         """mass int |psi|^2, momentum Im int conj(psi) psi_x (one per axis), energy
         int (dispersion |grad psi|^2 - coupling/2 |psi|^4)."""
         psi = grid.to_points(modes, real=False)
@@ -155,7 +154,7 @@ class NLSE(Equation):
         return {"mass": mass, **momenta, "energy": energy}
 
     def soliton(
-        self, grid: Grid, t: float | int, height: float | int, speed: float | int, at: float | int
+        self, grid: Box, t: float | int, height: float | int, speed: float | int, at: float | int
     ) -> np.ndarray:
         """Bright soliton on a periodic line, centre at `at` when t = 0. With d = dispersion, g = coupling > 0:
 
@@ -170,7 +169,7 @@ class NLSE(Equation):
         phase = speed / (2 * d) * y + (0.5 * g * height**2 + speed**2 / (4 * d)) * t
         return height / np.cosh(height * np.sqrt(g / (2 * d)) * y) * np.exp(1j * phase)
 
-    def breather(self, grid: Grid, t: float | int, a: float | int = 0.25) -> np.ndarray:
+    def breather(self, grid: Box, t: float | int, a: float | int = 0.25) -> np.ndarray:
         """Akhmediev's breather on the plane wave e^(it)/sqrt(g), highest at t = 0. With y = x/sqrt(2d), 0 < a < 1/2:
 
             psi = e^(it)/sqrt(g) (1 + (2 (1-2a) cosh(bt) + i b sinh(bt))/(sqrt(2a) cos(W y) - cosh(bt)))

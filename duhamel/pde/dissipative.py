@@ -9,8 +9,7 @@ import numpy as np
 from duhamel.core.linear import like
 from duhamel.core.types import Field, Spectrum
 
-from .equation import Equation, exactly
-from .grid import Grid
+from .equation import Box, Equation, exactly
 
 
 class Burgers(Equation):
@@ -26,22 +25,22 @@ class Burgers(Equation):
     viscosity: Any = 0.02
     dealias: float | int = eqx.field(static=True, default=2 / 3)
 
-    def symbol(self, grid: Grid) -> Any:
+    def symbol(self, grid: Box) -> Any:
         return exactly(self.viscosity) * grid.laplacian()
 
-    def nonlinear(self, grid: Grid) -> Callable:
+    def nonlinear(self, grid: Box) -> Callable:
         return _half_square_slope(grid, self.dealias)
 
-    def initial(self, grid: Grid) -> np.ndarray:
+    def initial(self, grid: Box) -> np.ndarray:
         """sin(2 pi x/length)."""
         (x,), (length,) = grid.coordinates(), grid.length
         return np.sin(2 * np.pi * x / length)
 
-    def invariants(self, grid: Grid, modes: Spectrum) -> dict[str, Field]:
+    def invariants(self, grid: Box, modes: Spectrum) -> dict[str, Field]:
         """mass int u, energy int u^2/2 (which decays at the rate viscosity int u_x^2)."""
         return {"mass": grid.integral(grid.to_points(modes)), "energy": 0.5 * grid.inner(modes, modes)}
 
-    def exact(self, grid: Grid, t: float | int) -> np.ndarray:
+    def exact(self, grid: Box, t: float | int) -> np.ndarray:
         """The solution from `initial`, by the Cole-Hopf formula, float64.
 
             u(t, x) = int (x - y)/t e^(-G/(2 nu)) dy / int e^(-G/(2 nu)) dy,   G = int_0^y u0 + (x - y)^2/(2t)
@@ -74,24 +73,24 @@ class KuramotoSivashinsky(Equation):
     hyperviscosity: Any = 1.0
     dealias: float | int = eqx.field(static=True, default=2 / 3)
 
-    def symbol(self, grid: Grid) -> Any:
+    def symbol(self, grid: Box) -> Any:
         return -grid.derivative(order=2) - exactly(self.hyperviscosity) * grid.derivative(order=4)
 
-    def nonlinear(self, grid: Grid) -> Callable:
+    def nonlinear(self, grid: Box) -> Callable:
         return _half_square_slope(grid, self.dealias)
 
-    def initial(self, grid: Grid) -> np.ndarray:
+    def initial(self, grid: Box) -> np.ndarray:
         """cos(k x) (1 + sin(k x)) with one wave in the box, as Kassam and Trefethen."""
         (x,), (length,) = grid.coordinates(), grid.length
         k = 2 * np.pi / length
         return np.cos(k * x) * (1 + np.sin(k * x))
 
-    def invariants(self, grid: Grid, modes: Spectrum) -> dict[str, Field]:
+    def invariants(self, grid: Box, modes: Spectrum) -> dict[str, Field]:
         """mass int u (conserved), energy int u^2/2 (gains int u_x^2, loses hyperviscosity int u_xx^2)."""
         return {"mass": grid.integral(grid.to_points(modes)), "energy": 0.5 * grid.inner(modes, modes)}
 
 
-def _half_square_slope(grid: Grid, dealias: float | int) -> Callable:
+def _half_square_slope(grid: Box, dealias: float | int) -> Callable:
     """N(t, modes) of -u u_x = -(u^2/2)_x."""
     keep = grid.mask(dealias)
     slope = -0.5 * keep * grid.derivative()

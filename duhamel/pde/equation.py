@@ -1,4 +1,4 @@
-"""What a partial differential equation is here: u_t = L u + N(u) on a periodic box, kept in Fourier space.
+"""What a partial differential equation is here: u_t = L u + N(u) on a box, kept in the modes of its Laplacian.
 
 One object serves everything: its parameters are a pytree (differentiate or vmap them), its linear symbol and nonlinear
 term make a `Semilinear` problem for `duhamel.solve`, and it brings its invariants, a first initial condition and, where
@@ -14,47 +14,71 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from duhamel.core.linear import Diagonal
+from duhamel.core.coupled import Coupled
+from duhamel.core.linear import Diagonal, Linear
 from duhamel.core.problem import Problem, Semilinear
 from duhamel.core.types import Field, Spectrum
 
 from .grid import Grid
+from .space import Space
+
+Box = Grid | Space
 
 
 class Equation(eqx.Module):
     """Abstract. Fields of a subclass are parameters: Python numbers or (traced) arrays.
 
     dims     numbers of dimensions in which the equation is written
-    real     the field is real (kept as rfftn) or complex (fftn)
+    spaces   kinds of boxes: `Grid` is periodic, `Space` may have walls
+    fields   names of the unknowns; several are stacked along the first axis: (fields, *points), (fields, *modes)
+    real     the field is real (kept as rfftn on a grid) or complex (fftn)
     dealias  fraction of the modes that products keep: 2/3 for quadratic, 1/2 for cubic terms, 1 to switch it off
     """
 
     dims: ClassVar[tuple[int, ...]] = (1,)
+    spaces: ClassVar[tuple[type, ...]] = (Grid,)
+    fields: ClassVar[tuple[str, ...]] = ("u",)
     real: ClassVar[bool] = True
     dealias: eqx.AbstractVar[float | int]
 
     @abstractmethod
-    def symbol(self, grid: Grid) -> Any:
-        """L: one number per mode, of the modes' full shape."""
+    def symbol(self, grid: Box) -> Any:
+        """L: one number per mode, of the modes' full shape; with several fields (fields, *modes), or a matrix per mode,
+        (fields, fields, *modes), where it mixes them."""
 
     @abstractmethod
-    def nonlinear(self, grid: Grid) -> Callable[[Any, Spectrum], Spectrum]:
+    def nonlinear(self, grid: Box) -> Callable[[Any, Spectrum], Spectrum]:
         """N(t, modes) -> modes, with everything that depends on the grid alone computed once."""
 
     @abstractmethod
-    def initial(self, grid: Grid) -> np.ndarray:
+    def initial(self, grid: Box) -> np.ndarray:
         """A field in real space, float64, from which the equation shows what it is known for."""
 
     @abstractmethod
-    def invariants(self, grid: Grid, modes: Spectrum) -> dict[str, Field]:
+    def invariants(self, grid: Box, modes: Spectrum) -> dict[str, Field]:
         """Integrals that the nonlinear term conserves; with dissipation or forcing they change at a known rate."""
 
-    def problem(self, grid: Grid) -> Problem:
-        """du/dt = L u + N(u) for `duhamel.solve`, with the state in Fourier space."""
+    def problem(self, grid: Box) -> Problem:
+        """du/dt = L u + N(u) for `duhamel.solve`, with the state in modes."""
         self.check(grid)
-        return Semilinear(Diagonal(self.symbol(grid)), NonlinearTerm(self, grid))
+        return Semilinear(self.linear(grid), NonlinearTerm(self, grid))
 
-    def check(self, grid: Grid) -> None:
+    def linear(self, grid: Box) -> Linear:
+        symbol = self.symbol(grid)
+        mixes = len(self.fields) > 1 and symbol.ndim == grid.dim + 2
+        return Coupled(symbol) if mixes else Diagonal(symbol)
+
+    def shape(self, grid: Box) -> tuple[int, ...]:
+        """Of a field at the points."""
+        return grid.shape if len(self.fields) == 1 else (len(self.fields), *grid.shape)
+
+    def check(self, grid: Box) -> None:
+        if not isinstance(grid, self.spaces):
+            kinds = {Grid: "periodic boxes, pde.periodic(...)", Space: "boxes with walls, pde.box(...)"}
+            raise ValueError(
+                f"{type(self).__name__} is written for {' and '.join(kinds[s] for s in self.spaces)}; the box given is "
+                f"a {type(grid).__name__}."
+            )
         if grid.dim not in self.dims:
             wanted = " or ".join(map(str, self.dims))
             raise ValueError(
@@ -62,10 +86,10 @@ class Equation(eqx.Module):
                 f"build it with {wanted} numbers of points."
             )
 
-    def to_modes(self, grid: Grid, u: Any) -> Spectrum:
+    def to_modes(self, grid: Box, u: Any) -> Spectrum:
         return grid.to_modes(jnp.asarray(u), self.real)
 
-    def to_points(self, grid: Grid, modes: Spectrum) -> Field:
+    def to_points(self, grid: Box, modes: Spectrum) -> Field:
         return grid.to_points(modes, self.real)
 
 
@@ -76,7 +100,7 @@ class NonlinearTerm(eqx.Module):
     """
 
     equation: Equation
-    grid: Grid = eqx.field(static=True)
+    grid: Box = eqx.field(static=True)
 
     def __call__(self, t: Any, x: Spectrum, args: Any) -> Spectrum:
         del args

@@ -18,13 +18,12 @@ from duhamel.solver.save import Save
 from duhamel.solver.solution import Solution
 from duhamel.solver.solve import solve as solve_ode
 
-from .equation import Equation
-from .grid import Grid
+from .equation import Box, Equation
 
 
 def solve(
     equation: Equation,
-    grid: Grid,
+    grid: Box,
     u0: Any,
     t1_or_ts: Any,
     *,
@@ -38,10 +37,11 @@ def solve(
     max_steps: int = 100_000,
     throw: bool = True,
 ) -> Solution:
-    """Solve u_t = L u + N(u) on a periodic box.
+    """Solve u_t = L u + N(u) on a box, periodic or with walls.
 
         sol = pde.solve(pde.KdV(), pde.periodic(256, 40.0), None, 1.0, steps=800)    # sol.x: u(1, x), (256,)
         sol = pde.solve(equation, grid, u0, np.linspace(0, 10, 101), dt=1e-2)        # sol.x: (101, *grid.shape)
+        sol = pde.solve(pde.Heat(), pde.box(pde.Legendre(48, 1.0, left=pde.Dirichlet(1.0))), u0, 1.0, steps=100)
 
     u0        field at the points of the grid, float32 or float64 (complex for NLSE), or None: `equation.initial(grid)`
     t1_or_ts  the end time, or save times; only there is the field brought back to real space
@@ -49,7 +49,7 @@ def solve(
     method    ETDRK4() unless told; HochbruckOstermann() and the others are in `duhamel.methods.exponential`
     save      save(t, modes) instead of the field, such as `lambda t, modes: equation.invariants(grid, modes)`
 
-    `sol.x1` is the last state in Fourier space. Works under jit, grad and vmap, parameters of the equation included.
+    `sol.x1` is the last state in modes. Works under jit, grad and vmap, parameters of the equation included.
     """
     equation.check(grid)
     x0 = first_modes(equation, grid, u0)
@@ -70,7 +70,7 @@ def solve(
 
 
 class FieldAtPoints(eqx.Module):
-    grid: Grid = eqx.field(static=True)
+    grid: Box = eqx.field(static=True)
     real: bool = eqx.field(static=True)
 
     def __call__(self, t: Any, modes: Spectrum, args: Any) -> Any:
@@ -86,12 +86,16 @@ class WithoutArguments(eqx.Module):
         return self.function(t, modes)
 
 
-def first_modes(equation: Equation, grid: Grid, u0: Any = None) -> Spectrum:
+def first_modes(equation: Equation, grid: Box, u0: Any = None) -> Spectrum:
     """Modes of the first field, without those that products drop (`equation.dealias`)."""
     u0 = equation.initial(grid) if u0 is None else u0
     shape = np.shape(u0)
-    if shape != grid.shape:
-        raise ValueError(f"u0 has shape {shape} and the grid {grid.shape}; give one value per point, or None.")
+    if shape != equation.shape(grid):
+        names = f" for each of {', '.join(equation.fields)}" if len(equation.fields) > 1 else ""
+        raise ValueError(
+            f"u0 has shape {shape}, and this equation on this box {equation.shape(grid)}; give one value per "
+            f"point{names}, or None."
+        )
     if equation.real and jnp.iscomplexobj(u0):
         raise TypeError(f"{type(equation).__name__} has a real field, and u0 is complex; pass u0.real.")
     if not isinstance(u0, Tracer) and not np.all(np.isfinite(np.asarray(u0))):

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from duhamel.core.grid import Number
+from duhamel.core.linear import like
 from duhamel.core.types import Field, Spectrum
 
 
@@ -51,6 +52,10 @@ class Grid:
     @property
     def spacing(self) -> tuple[float, ...]:
         return tuple(s / n for s, n in zip(self.length, self.shape, strict=True))
+
+    @property
+    def has_lift(self) -> bool:
+        return False
 
     @property
     def volume(self) -> float:
@@ -106,6 +111,14 @@ class Grid:
 
     def to_points(self, modes: Spectrum, real: bool = True) -> Field:
         return jnp.fft.irfftn(modes, s=self.shape, axes=self.axes) if real else jnp.fft.ifftn(modes, axes=self.axes)
+
+    def project(self, u: Field, real: bool = True) -> Spectrum:
+        """`to_modes`: on a periodic box, which has no lift, the two are one."""
+        return self.to_modes(u, real)
+
+    def slope(self, modes: Spectrum, axis: int = 0, order: int = 1, real: bool = True) -> Field:
+        """The `order`-th derivative along one axis, at the points."""
+        return self.to_points(like(self.derivative(axis, order, real), modes) * modes, real)
 
     def inner(self, a: Spectrum, b: Spectrum, real: bool = True) -> Field:
         """int conj(a) b dx of two fields given by their modes (Parseval), summed over the axes of the box.

@@ -12,8 +12,7 @@ from jaxtyping import Array
 from duhamel.core.linear import like
 from duhamel.core.types import Field, Spectrum
 
-from .equation import Equation, exactly
-from .grid import Grid
+from .equation import Box, Equation, exactly
 
 
 class NavierStokes2D(Equation):
@@ -44,11 +43,11 @@ class NavierStokes2D(Equation):
     forcing_mode: int = eqx.field(static=True, default=4)
     dealias: float | int = eqx.field(static=True, default=2 / 3)
 
-    def symbol(self, grid: Grid) -> Any:
+    def symbol(self, grid: Box) -> Any:
         self._check_forcing(grid)
         return exactly(self.viscosity) * grid.laplacian() - exactly(self.drag)
 
-    def nonlinear(self, grid: Grid) -> Callable:
+    def nonlinear(self, grid: Box) -> Callable:
         keep = grid.mask(self.dealias)
         stream = np.stack([keep * symbol for symbol in velocity_symbols(grid)])
         kx, ky = grid.wavenumbers()
@@ -64,24 +63,24 @@ class NavierStokes2D(Equation):
 
         return N
 
-    def _curl_of_force(self, grid: Grid) -> np.ndarray:
+    def _curl_of_force(self, grid: Box) -> np.ndarray:
         """Modes of curl f = -f_y for a force of amplitude 1."""
         k = 2 * np.pi * self.forcing_mode / grid.length[1]
         y = grid.coordinates()[1] - grid.start[1]
         return np.fft.rfftn(np.broadcast_to(-k * np.cos(k * y), grid.shape))
 
-    def _check_forcing(self, grid: Grid) -> None:
+    def _check_forcing(self, grid: Box) -> None:
         if not 0 < self.forcing_mode < grid.shape[1] * self.dealias / 2:
             raise ValueError(
                 f"forcing_mode = {self.forcing_mode}: the grid keeps modes 1 to "
                 f"{int(np.ceil(grid.shape[1] * self.dealias / 2)) - 1} of axis y; choose one of them or a finer grid."
             )
 
-    def initial(self, grid: Grid) -> np.ndarray:
+    def initial(self, grid: Box) -> np.ndarray:
         """Random vorticity of unit root mean square velocity, energy around wavenumber 6, the same every time."""
         return random_vorticity(grid, jax.random.key(0))
 
-    def invariants(self, grid: Grid, modes: Spectrum) -> dict[str, Field]:
+    def invariants(self, grid: Box, modes: Spectrum) -> dict[str, Field]:
         """energy int (u^2 + v^2)/2 and enstrophy int w^2/2; unforced, d energy/dt = -2 viscosity enstrophy."""
         u, v = (like(symbol, modes) * modes for symbol in velocity_symbols(grid))
         return {
@@ -89,21 +88,21 @@ class NavierStokes2D(Equation):
             "enstrophy": 0.5 * grid.inner(modes, modes),
         }
 
-    def taylor_green(self, grid: Grid, t: float | int) -> np.ndarray:
+    def taylor_green(self, grid: Box, t: float | int) -> np.ndarray:
         """Exact without force: w = 2 cos(a x) cos(b y) e^(-(nu (a^2 + b^2) + drag) t), one wave along each axis."""
         (x, y), (a, b) = grid.coordinates(), (2 * np.pi / s for s in grid.length)
         rate = float(self.viscosity) * (a * a + b * b) + float(self.drag)
         return 2 * np.cos(a * x) * np.cos(b * y) * np.exp(-rate * t)
 
 
-def velocity_symbols(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+def velocity_symbols(grid: Box) -> tuple[np.ndarray, np.ndarray]:
     """(u, v) of the vorticity: i ky/|k|^2 and -i kx/|k|^2; the mean flow is zero."""
     square = -grid.laplacian()
     inverse = np.where(square > 0, 1 / np.where(square > 0, square, 1), 0)
     return grid.derivative(1) * inverse, -grid.derivative(0) * inverse
 
 
-def random_vorticity(grid: Grid, key: Array, peak: float | int = 6, velocity: float | int = 1.0) -> np.ndarray:
+def random_vorticity(grid: Box, key: Array, peak: float | int = 6, velocity: float | int = 1.0) -> np.ndarray:
     """A Gaussian random vorticity field, float64, of mean zero.
 
     peak      waves in the longest side at which the energy is largest, roughly; none lies far above

@@ -7,14 +7,33 @@ from typing import Any
 from .dispersive import NLSE, KdV
 from .dissipative import Burgers, KuramotoSivashinsky
 from .equation import Equation
+from .flow import Boussinesq, MagneticFlow2D, NavierStokes3D
 from .navier_stokes import NavierStokes2D
+from .pattern import CahnHilliard, SwiftHohenberg
+from .reaction import AllenCahn, FisherKPP, FitzHughNagumo, GrayScott, Heat
+from .waves import Advection, KleinGordon, Schroedinger, SineGordon, Wave
 
 EQUATIONS: dict[str, type[Equation]] = {
+    "advection": Advection,
+    "allen-cahn": AllenCahn,
+    "boussinesq": Boussinesq,
+    "cahn-hilliard": CahnHilliard,
+    "fisher-kpp": FisherKPP,
+    "fitzhugh-nagumo": FitzHughNagumo,
+    "gray-scott": GrayScott,
+    "heat": Heat,
+    "klein-gordon": KleinGordon,
+    "schroedinger": Schroedinger,
+    "sine-gordon": SineGordon,
+    "swift-hohenberg": SwiftHohenberg,
+    "wave": Wave,
     "kdv": KdV,
     "nlse": NLSE,
     "burgers": Burgers,
     "kuramoto-sivashinsky": KuramotoSivashinsky,
+    "magnetic-flow-2d": MagneticFlow2D,
     "navier-stokes-2d": NavierStokes2D,
+    "navier-stokes-3d": NavierStokes3D,
 }
 
 

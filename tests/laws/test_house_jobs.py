@@ -64,7 +64,7 @@ def test_every_partial_equation_can_be_asked_for(name):
     ("name", "wish", "sentence"),
     [
         ("lornz", Wish(), "no equation is called 'lornz'; did you mean lorenz"),
-        ("navier-stokes", Wish(), "did you mean navier-stokes-2d"),
+        ("navier-stokes", Wish(), "did you mean navier-stokes"),
         ("lorenz", Wish(method="tsit6"), "no method for ordinary equations is called 'tsit6'; did you mean tsit5"),
         ("lorenz", Wish(points=64), "has no grid; leave out --points"),
         ("lorenz", Wish(steps=0), "at least 1, got 0"),
