@@ -59,3 +59,8 @@ class MLP(eqx.Module):
                 z = self.activation(z)
             z = jnp.tensordot(W, z, axes=1) + b.reshape(-1, *lanes)
         return z
+
+
+def affine(inputs: int, outputs: int, *, key: PRNGKeyArray, scale: float | int = 1.0) -> MLP:
+    """y = W x + b on the first axis, W from N(0, scale^2 / inputs): a perceptron without hidden layers."""
+    return MLP(inputs, outputs, width=1, depth=0, key=key, last_scale=float(scale))
