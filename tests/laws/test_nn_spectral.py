@@ -13,12 +13,23 @@ run = eqx.filter_jit(lambda f, *args: f(*args))  # one compilation instead of on
 CASES = [((5,), (12,)), ((5,), (9,)), ((3, 4), (8, 9)), ((4, 3), (7, 12)), ((2, 2, 3), (4, 5, 6)), ((1, 1), (4, 4))]
 
 
+def noise(*shape, seed=1):
+    """Drawn by NumPy, which needs no compilation."""
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape))
+
+
+def built(make):
+    """A network whose weights NumPy has drawn, none at zero."""
+    draw = lambda w: noise(*w.shape, seed=w.size) / np.sqrt(w.size / w.shape[0])  # noqa: E731
+    like = eqx.filter_eval_shape(make)
+    return jax.tree.map(lambda w: draw(w) if isinstance(w, jax.ShapeDtypeStruct) else w, like)
+
+
 def band_limited(key, channels, waves, shape, dtype):
     """A field of |k| <= waves along each axis, drawn on the coarsest grid that holds them and given at `shape`."""
     d = len(shape)
     coarse = tuple(2 * w + 1 for w in waves)
-    noise = np.random.default_rng(key).standard_normal((channels, *coarse))
-    modes = np.fft.fftn(noise, axes=range(-d, 0))
+    modes = np.fft.fftn(noise(channels, *coarse, seed=key), axes=range(-d, 0))
     fine = np.zeros((channels, *shape), complex)
     for index in np.ndindex(*coarse):
         k = tuple((i + w) % c - w for i, w, c in zip(index, waves, coarse, strict=True))
@@ -31,7 +42,7 @@ def band_limited(key, channels, waves, shape, dtype):
 @pytest.mark.parametrize(("modes", "shape"), CASES)
 def test_it_is_the_sum_of_its_formula(modes, shape):
     """Real part of sum_k R_k u^(k) e^(2 pi i k.x), the waves of a negative last number as conjugates."""
-    conv, x = SpectralConv(2, 3, modes, key=jax.random.key(0)), jax.random.normal(jax.random.key(1), (2, *shape))
+    conv, x = SpectralConv(2, 3, modes, key=jax.random.key(0)), noise(2, *shape)
     R = np.asarray(conv.weight[..., 0] + 1j * conv.weight[..., 1])
     at = np.stack(np.meshgrid(*(np.arange(n) / n for n in shape), indexing="ij"))
     expected = np.zeros((3, *shape))
@@ -70,16 +81,16 @@ def test_a_grid_too_coarse_for_the_modes_uses_those_it_has():
 
 
 def test_lanes_are_a_batch():
-    conv, x = SpectralConv(2, 3, (3, 4), key=jax.random.key(0)), jax.random.normal(jax.random.key(1), (2, 5, 6, 9, 8))
+    conv, x = SpectralConv(2, 3, (3, 4), key=jax.random.key(0)), noise(2, 5, 6, 9, 8)
     each = run(jax.vmap(jax.vmap(conv, 1, 1), 2, 2), x)
     assert np.allclose(run(conv, x), each, atol=1e-14) and each.shape == (3, 5, 6, 9, 8)
 
 
 def test_a_shift_of_the_input_shifts_the_output():
     """Without coordinates the whole operator commutes with shifts of a periodic box; with them it does not."""
-    u = jax.random.normal(jax.random.key(1), (1, 4, 24, 20))
+    u = noise(1, 4, 24, 20)
     for coordinates in (False, True):
-        net = FNO(1, 2, (4, 4), width=6, depth=2, coordinates=coordinates, key=jax.random.key(0))
+        net = built(lambda c=coordinates: FNO(1, 2, (4, 4), width=6, depth=2, coordinates=c, key=jax.random.key(0)))
         there, here = run(net, jnp.roll(u, (3, 5), (-2, -1))), jnp.roll(run(net, u), (3, 5), (-2, -1))
         apart = np.abs(there - here).max()
         assert (apart < 1e-12) != coordinates
@@ -87,7 +98,7 @@ def test_a_shift_of_the_input_shifts_the_output():
 
 def test_an_extended_domain_is_the_same_box_on_finer_grids():
     """The continued box has 1.25 times the length on both grids, so every layer sees the same waves."""
-    net = FNO(1, 1, (5,), width=8, depth=1, extension=0.25, key=jax.random.key(0))
+    net = built(lambda: FNO(1, 1, (5,), width=8, depth=1, extension=0.25, key=jax.random.key(0)))
     errors = []
     for n in (80, 160, 320):
         u = [jnp.sin(3 * jnp.linspace(0, 1, m + 1))[None] for m in (n, 2 * n)]
@@ -98,18 +109,17 @@ def test_an_extended_domain_is_the_same_box_on_finer_grids():
 
 
 def test_a_condition_modulates_each_lane_by_its_own():
-    net = FNO(1, 1, (3,), width=5, depth=2, condition=2, key=jax.random.key(0))
-    noisy = lambda w: w + 0.3 * jax.random.normal(jax.random.key(2), w.shape, w.dtype)  # noqa: E731
-    moved = jax.tree.map(lambda w: noisy(w) if eqx.is_array(w) else w, net)
-    u, c = jax.random.normal(jax.random.key(1), (1, 7, 16)), jax.random.normal(jax.random.key(3), (2, 7))
-    assert np.allclose(run(net, u, c), run(net, u, 0 * c), atol=1e-14)  # the identity before training
+    fresh = FNO(1, 1, (3,), width=5, depth=2, condition=2, key=jax.random.key(0))
+    assert all(np.all(np.asarray(w) == 0) for layer in fresh.layers for w in layer.modulation.linear.weights)
+    moved = built(lambda: FNO(1, 1, (3,), width=5, depth=2, condition=2, key=jax.random.key(0)))
+    u, c = noise(1, 7, 16), noise(2, 7, seed=2)
     assert np.abs(run(moved, u, c) - run(moved, u, 0 * c)).max() > 1e-2
     for lane in (0, 6):
         assert np.allclose(run(moved, u, c)[:, lane], run(moved, u[:, lane], c[:, lane]), atol=1e-13)
     with pytest.raises(ValueError, match="a condition of 2 features"):
-        net(u)
+        moved(u)
     with pytest.raises(ValueError, match="a condition of none"):
-        FNO(1, 1, (3,), width=5, key=jax.random.key(0))(u, c)
+        built(lambda: FNO(1, 1, (3,), width=5, key=jax.random.key(0)))(u, c)
 
 
 def test_layers_keep_the_size_of_their_input():
