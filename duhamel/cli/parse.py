@@ -16,6 +16,7 @@ SUBCOMMANDS = {
     "solve": commands.Solve,
     "sample": commands.Sample,
     "train": commands.Train,
+    "data": commands.Data,
     "plan": commands.Plan,
     "papers": commands.Papers,
     "bench": commands.Bench,
@@ -30,7 +31,7 @@ First steps:
 
 Every command that computes leaves a folder in runs/ with its numbers, figures and a page to open in a browser."""
 
-SECOND = {"plan": ("list", "show", "check", "compare"), "papers": ("list", "show", "run")}
+SECOND = {"data": ("generate", "show"), "plan": ("list", "show", "check", "compare"), "papers": ("list", "show", "run")}
 
 
 def parse(words: list[str]) -> int:

@@ -47,7 +47,10 @@ def _write_root(file: Any, data: Trajectories, times: bool) -> None:
         step = t[-1] - t[-2] if len(t) > 1 else t[-1] * 0 + 1
         file.create_dataset("t-coordinate", data=np.append(t, t[-1] + step))
     for name, value in data.parameters.items():
-        file.attrs[name] = value
+        if np.ndim(value):  # an attribute ends at 64 kB
+            file.create_dataset(f"parameters/{name}", data=value)
+        else:
+            file.attrs[name] = value
     _write_origin(file, data)
 
 
@@ -145,9 +148,6 @@ def _attribute(file: Any, name: str, otherwise: str) -> str:
 
 def _numbers(file: Any) -> dict[str, Any]:
     """Attributes that are numbers are the equation's parameters: Nu, rho, beta, ..."""
-    found = {}
-    for name, value in file.attrs.items():
-        value = np.asarray(value)
-        if value.dtype.kind in "fi":
-            found[name] = value if value.ndim else value.item()
-    return found
+    found = {name: np.asarray(value) for name, value in file.attrs.items()}
+    numbers = {name: value.item() for name, value in found.items() if value.dtype.kind in "fi" and value.ndim == 0}
+    return numbers | {name: values[()] for name, values in file.get("parameters", {}).items()}

@@ -154,7 +154,8 @@ def _parameters(file: Any) -> dict[str, Any]:
         item = file["scalars"][name]
         if not item.attrs["time_varying"]:
             value = np.asarray(item[()])
-            found[name] = value if item.attrs["sample_varying"] else value.reshape(-1)[0].item()
+            exact = file.attrs.get(name, value)  # float64, where the data set has single precision
+            found[name] = value if item.attrs["sample_varying"] else np.asarray(exact).reshape(-1)[0].item()
     return found
 
 

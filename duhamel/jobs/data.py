@@ -1,0 +1,166 @@
+"""`duhamel data`: data sets of partial equations in the layouts of The Well, PDEBench, zarr and netCDF."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from duhamel.pde.data.files import check_layout, read
+from duhamel.pde.data.generate import Plan, generate, plan
+from duhamel.pde.data.recipe import Recipe
+from duhamel.report.console import Steps, records, say
+from duhamel.report.nearest import nearest
+from duhamel.report.page import duration
+from duhamel.report.record import Record, check_json, write_json
+
+from .partial import METHODS, PARTIAL
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is wanted of each sample; None: the equation's own."""
+
+    samples: int = 100
+    t1: float | None = None
+    frames: int = 51
+    points: int | None = None
+    length: float | None = None
+    initial: str = "apebench"
+    parameters: tuple[str, ...] = ()
+
+
+def generate_data(
+    equation: str,
+    wish: Wish = Wish(),
+    *,
+    steps: int | None = None,
+    method: str | None = None,
+    single: bool = False,
+    seed: int = 0,
+    layout: str = "well",
+    shard: int | None = None,
+    out: Path | None = None,
+    only_plan: bool = False,
+    json: Path | None = None,
+) -> Recipe:
+    """Plan a data set, say what it costs, and, unless only the plan is wanted, write it with a progress bar."""
+    check_json(json)
+    check_layout(layout)
+    recipe = make_recipe(equation, wish, steps, method, single, seed, layout, shard)
+    folder = Path("data") / equation if out is None else out
+    planned = plan(recipe, folder, measure=only_plan)
+    found = plan_records(recipe, planned)
+    if only_plan:
+        records(found, f"plan of {recipe.samples} samples of {equation} for {folder}")
+    else:
+        with Steps([folder.name]) as bar:
+            paths = generate(recipe, folder, bar.start(folder.name))
+            bar.finish(folder.name, f"{recipe.samples} samples in {len(paths)} files")
+        size = sum(p.stat().st_size for path in paths for p in ([path] if path.is_file() else path.rglob("*")))
+        found.append(Record("written", size / 1e6, "MB"))
+        records(found[-1:])
+        say(f"The data: {folder}; `duhamel data show {folder}` reads them.")
+    if json is not None:
+        write_json(json, found)
+    return recipe
+
+
+def make_recipe(
+    equation: str,
+    wish: Wish,
+    steps: int | None,
+    method: str | None,
+    single: bool,
+    seed: int,
+    layout: str,
+    shard: int | None,
+) -> Recipe:
+    """A recipe with what was not said filled in from the catalogue of `duhamel solve`."""
+    if equation not in PARTIAL:
+        raise ValueError(f"no partial equation is called {equation!r}; {nearest(equation, PARTIAL)}")
+    known = {name.lower(): name for name in METHODS}
+    word = (method or "etdrk4").lower()
+    if word not in known:
+        raise ValueError(f"no method for partial equations is called {method!r}; {nearest(word, known)}")
+    usual = PARTIAL[equation]
+    t1 = usual.t1 if wish.t1 is None else wish.t1
+    if wish.frames < 2:
+        raise ValueError(f"frames = {wish.frames}; the first field and one later make 2.")
+    if steps is None:
+        steps = max(1, int(np.ceil(t1 / (wish.frames - 1) / usual.dt * (1 - 1e-9))))
+    recipe = Recipe(
+        equation,
+        wish.samples,
+        t1,
+        wish.frames,
+        (wish.points or usual.points,) * usual.dims,
+        (float(usual.length if wish.length is None else wish.length),) * usual.dims,
+        steps,
+        dict(map(parameter, wish.parameters)),
+        wish.initial,
+        known[word],
+        seed,
+        layout,
+        double=not single,
+        shard=shard,
+    )
+    recipe.check()
+    return recipe
+
+
+def parameter(text: str) -> tuple[str, Any]:
+    """("viscosity", 0.01) of "viscosity=0.01", ("viscosity", (0.01, 0.1)) of "viscosity=0.01:0.1"."""
+    name, equals, value = text.partition("=")
+    try:
+        numbers = tuple(float(v) for v in value.split(":"))
+    except ValueError:
+        numbers = ()
+    if not equals or len(numbers) not in (1, 2) or not np.all(np.isfinite(numbers)):
+        raise ValueError(f"parameter {text!r} is not NAME=NUMBER or NAME=LOW:HIGH, such as viscosity=0.01:0.1.")
+    return name, numbers[0] if len(numbers) == 1 else numbers
+
+
+def plan_records(recipe: Recipe, planned: Plan) -> list[Record]:
+    found = [
+        Record("samples", recipe.samples),
+        Record("shards", planned.shards),
+        Record("samples in a shard", planned.samples_per_shard),
+        Record("samples solved at once", planned.batch),
+        Record("steps of a sample", recipe.steps),
+        Record("a sample", planned.bytes_per_sample / 1e6, "MB"),
+        Record("a shard", planned.shard_bytes / 1e6, "MB"),
+        Record("in all", planned.total_bytes / 1e6, "MB"),
+    ]
+    if planned.free_bytes is not None:
+        found.append(Record("free on the disk", planned.free_bytes / 1e6, "MB"))
+    if planned.seconds is not None and planned.memory is not None:
+        found.append(Record("memory", planned.memory / 1e6, "MB"))
+        found.append(Record("compiling", planned.compile_seconds, "s"))
+        found.append(Record("solving, estimated", planned.seconds, "s", more={"in words": duration(planned.seconds)}))
+    return found
+
+
+def show_data(path: Path, json: Path | None = None) -> None:
+    """Print what a data set holds."""
+    check_json(json)
+    data = read(path)
+    say(f"{data.name}: {data.samples} samples, {len(data.times)} times from {data.times[0]:g} to {data.times[-1]:g}")
+    for axis, x, kind in zip(data.axes, data.coordinates, data.boundaries, strict=True):
+        say(f"{axis}: {len(x)} points from {x[0]:g} to {x[-1]:g}, {kind}")
+    for name, value in data.parameters.items():
+        shown = f"{np.min(value):g} to {np.max(value):g}" if np.ndim(value) else f"{value:g}"
+        say(f"{name} = {shown}")
+    found = []
+    for name in data.names:
+        u = data[name]
+        found += [
+            Record(f"{name}, root mean square", float(np.sqrt(np.mean(u.astype(float) ** 2)))),
+            Record(f"{name}, least", float(u.min())),
+            Record(f"{name}, greatest", float(u.max())),
+        ]
+    records(found)
+    for name, value in data.provenance.items():
+        say(f"{name}: {value}")
+    if json is not None:
+        write_json(json, found)

@@ -1,0 +1,194 @@
+"""What a data set is made of, and the program that solves one batch of it."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import duhamel as dh
+from duhamel.core.grid import Number
+from duhamel.pde.equation import Equation
+from duhamel.pde.evolve import solve
+from duhamel.pde.grid import Grid, periodic
+from duhamel.pde.registry import equation_named
+from duhamel.solver.adjoint import Forward
+
+from .initial import Complex, Sampler
+from .named import sampler_named
+from .trajectories import Trajectories
+
+BATCH_BYTES = 2**25  # fields of a batch, in double precision: they stay in the caches' reach
+MOST = 64  # lanes of a batch
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A data set: everything that its numbers depend on, all of which JSON can hold.
+
+    equation    by the name of `pde.equation_named`; parameters: a number, or (low, high), uniform, one for each sample
+    samples     how many;   seed  the same seed gives the same samples
+    t1, frames  fields are kept at `frames` equally spaced times from 0 to t1
+    points, length   of every axis of the box
+    steps       of the method between two frames: steps_per_frame
+    initial     by the name of `sampler_named`
+    layout      well, pdebench, zarr or netcdf;   dtype  of the file, float32 or float64
+    double      solve in double precision
+    shard       samples in a file (None: about a quarter of a gigabyte);   batch  samples solved at once
+    """
+
+    equation: str
+    samples: int
+    t1: Number
+    frames: int
+    points: tuple[int, ...]
+    length: tuple[float, ...]
+    steps_per_frame: int
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    initial: str = "apebench"
+    method: str = "ETDRK4"
+    seed: int = 0
+    layout: str = "well"
+    dtype: str = "float32"
+    double: bool = True
+    shard: int | None = None
+    batch: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "steps_per_frame"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} = {getattr(self, name)}; it must be at least 1.")
+        if self.frames < 2:
+            raise ValueError(f"frames = {self.frames}; the first field and one later make 2.")
+        if not (np.isfinite(self.t1) and self.t1 > 0):
+            raise ValueError(f"t1 = {self.t1}; data are solved forwards, to a finite time above 0.")
+        if self.shard is not None and self.shard < 1:
+            raise ValueError(f"shard = {self.shard} samples in a file; it must be at least 1.")
+        if self.dtype not in ("float32", "float64"):
+            raise ValueError(f"dtype = {self.dtype!r}; files hold float32 or float64.")
+        if self.batch < 1:
+            one = 8 * self.frames * int(np.prod(self.points))
+            object.__setattr__(self, "batch", max(1, min(MOST, 2 ** int(np.log2(max(1, BATCH_BYTES // one))))))
+
+    def check(self) -> None:
+        """Build everything that can be wrong: equation, parameters, grid, first fields, method."""
+        equation, grid = self.build(), self.grid()
+        equation.check(grid)
+        _method(self.method)
+        jax.eval_shape(lambda key: self.sampler()(key, grid), jax.random.key(0))
+
+    @property
+    def steps(self) -> int:
+        return self.steps_per_frame * (self.frames - 1)
+
+    def times(self) -> np.ndarray:
+        return np.linspace(0.0, float(self.t1), self.frames)
+
+    def grid(self) -> Grid:
+        return periodic(self.points, self.length)
+
+    def build(self, values: Mapping[str, Any] | None = None) -> Equation:
+        """The equation; parameters that vary take `values`, or the middle of their range."""
+        middle = {n: v if np.ndim(v) == 0 else 0.5 * sum(v) for n, v in self.parameters.items()}
+        return equation_named(self.equation, **(middle | dict(values or {})))
+
+    def varied(self) -> dict[str, tuple[float, float]]:
+        return {n: (float(v[0]), float(v[1])) for n, v in self.parameters.items() if np.ndim(v)}
+
+    def sizes(self) -> tuple[int, ...]:
+        """(frames, *points, names) of one sample."""
+        return (self.frames, *self.points, len(self.names()))
+
+    def names(self) -> tuple[str, ...]:
+        names = {"navier-stokes-2d": "vorticity", "nlse": "psi"}
+        name = names.get(self.equation, "u")
+        return (name,) if self.build().real else (f"{name}_real", f"{name}_imaginary")
+
+    def sampler(self) -> Sampler:
+        found = sampler_named(self.initial)
+        return found if self.build().real else Complex(found)
+
+    def shortened(self, frames: int) -> "Recipe":
+        """The same up to an earlier frame."""
+        return replace(self, frames=frames, t1=float(self.times()[frames - 1]))
+
+
+class Solver:
+    """Batches of a recipe: `Solver(recipe)(3)` solves samples 3 batch .. 4 batch - 1."""
+
+    def __init__(self, recipe: Recipe):
+        self.recipe = recipe
+        self.last: tuple[int, Any] | None = None  # a batch that two shards share is solved once
+
+    def __call__(self, batch: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """(fields (batch, time, *space, names) in the dtype of the file, parameters that vary)."""
+        if self.last is None or self.last[0] != batch:
+            fields, parameters = self._program(self._indices(batch))
+            self.last = batch, (np.asarray(fields), {n: np.asarray(v) for n, v in parameters.items()})
+        return self.last[1]
+
+    def memory(self) -> tuple[int, int]:
+        """Bytes of a batch: its results, and the program's own arrays."""
+        found = self._program.memory_analysis()
+        return (0, 0) if found is None else (int(found.output_size_in_bytes), int(found.temp_size_in_bytes))
+
+    def _indices(self, batch: int) -> np.ndarray:
+        return np.arange(batch * self.recipe.batch, (batch + 1) * self.recipe.batch, dtype=np.uint32)
+
+    @cached_property
+    def _program(self) -> Any:
+        recipe, grid, ts, sampler = self.recipe, self.recipe.grid(), self.recipe.times(), self.recipe.sampler()
+        method, ranges = _method(recipe.method), recipe.varied()
+        of_fields, of_parameters = jax.random.split(jax.random.key(recipe.seed))
+
+        def one(index: Any) -> tuple[Any, dict[str, Any]]:
+            u0 = sampler(jax.random.fold_in(of_fields, index), grid)
+            dice = jax.random.uniform(jax.random.fold_in(of_parameters, index), (len(ranges),))
+            values = {n: low + (high - low) * dice[i] for i, (n, (low, high)) in enumerate(ranges.items())}
+            # no gradient is wanted, and a sample that blows up must not take its neighbours with it
+            how = {"steps": recipe.steps, "method": method, "adjoint": Forward(), "throw": False}
+            u = solve(recipe.build(values), grid, u0, ts, **how).x
+            u = jnp.stack([u.real, u.imag] if jnp.iscomplexobj(u) else [u], axis=-1)
+            return u.astype(recipe.dtype), values
+
+        return jax.jit(jax.vmap(one)).lower(self._indices(0)).compile()
+
+    def trajectories(
+        self, fields: np.ndarray, varied: Mapping[str, np.ndarray], more: Mapping[str, Any]
+    ) -> Trajectories:
+        """Fields with everything a reader wants to know about them; nothing that changes from run to run."""
+        recipe, grid, equation = self.recipe, self.recipe.grid(), self.recipe.build()
+        numbers = {
+            f.name: float(getattr(equation, f.name))
+            for f in dataclasses.fields(equation)
+            if not f.metadata.get("static", False)
+        }
+        provenance = {
+            "made by": f"duhamel {dh.__version__}, jax {jax.__version__}, {jax.default_backend()}",
+            "recipe": {**dataclasses.asdict(recipe), "shard": None},
+            "equation": type(equation).__name__,
+            "initial condition": " ".join(repr(recipe.sampler()).split()),
+            "method": f"{recipe.method}, {recipe.steps} equal steps",
+            **more,
+        }
+        return Trajectories(
+            fields,
+            recipe.names(),
+            recipe.times().astype(recipe.dtype),
+            tuple(x.reshape(-1).astype(recipe.dtype) for x in grid.coordinates()),
+            numbers | dict(varied),
+            ("periodic",) * grid.dim,
+            name=recipe.equation,
+            provenance=provenance,
+        )
+
+
+def _method(name: str) -> Any:
+    found = getattr(dh, name, None)
+    if found is None:
+        raise ValueError(f"no method is called {name!r}; ETDRK4, ETDRK2, Krogstad and HochbruckOstermann are usual.")
+    return found()
