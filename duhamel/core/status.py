@@ -16,6 +16,7 @@ class Status(IntEnum):
     step_too_small = 3
     event = 4
     not_converged = 5
+    inadmissible = 6
 
     @property
     def message(self) -> str:
@@ -38,4 +39,6 @@ _MESSAGES = {
     Status.event: "The integration stopped at an event, as asked.",
     Status.not_converged: "A nonlinear system inside a step did not converge: use a smaller step, more iterations, or "
     "check the Jacobian of the vector field.",
+    Status.inadmissible: "The state left the set in which the equation makes sense, such as positive densities, "
+    "however short the step: use a smaller CFL number, more cells, or a more diffusive scheme.",
 }

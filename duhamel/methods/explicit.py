@@ -24,6 +24,9 @@ from .fits import refuse
 from .tableaux.dopri import DOPRI5, DOPRI8
 from .tableaux.low import BOSH3, EULER, HEUN, MIDPOINT, RALSTON
 from .tableaux.low import RK4 as RK4_TABLEAU
+from .tableaux.ssp import SSPRK2 as SSPRK2_TABLEAU
+from .tableaux.ssp import SSPRK3 as SSPRK3_TABLEAU
+from .tableaux.ssp import SSPRK104 as SSPRK104_TABLEAU
 from .tableaux.tableau import Tableau
 from .tableaux.tsit5 import TSIT5
 from .tableaux.verner import VERNER6, VERNER7, VERNER8, VERNER9
@@ -233,3 +236,18 @@ def Verner8() -> ExplicitRK:
 def Verner9() -> ExplicitRK:
     """Verner's most efficient 9(8). Tolerances near rounding, in float64."""
     return ExplicitRK(VERNER9)
+
+
+def SSPRK2() -> ExplicitRK:
+    """Two stages, order 2, strong-stability-preserving (C = 1): with second-order finite volumes."""
+    return ExplicitRK(SSPRK2_TABLEAU)
+
+
+def SSPRK3() -> ExplicitRK:
+    """Three stages, order 3, strong-stability-preserving (C = 1): the usual companion of WENO schemes."""
+    return ExplicitRK(SSPRK3_TABLEAU)
+
+
+def SSPRK104() -> ExplicitRK:
+    """Ten stages, order 4, strong-stability-preserving (C = 6): CFL numbers up to 6, per stage 1.8 times SSPRK3's."""
+    return ExplicitRK(SSPRK104_TABLEAU)

@@ -11,12 +11,13 @@ from jaxtyping import PyTree
 
 from duhamel.core.brownian import Counter, VirtualTree
 from duhamel.core.linear import Zero
-from duhamel.core.problem import LangevinProblem, Problem, Stochastic
+from duhamel.core.problem import LangevinProblem, Problem, Stochastic, with_args
 from duhamel.methods.base import Method, RowMethod, time_dtype
 from duhamel.methods.fits import kind
 
 from .adjoint import Adjoint, Forward, Tape
-from .control import PID, Fixed
+from .control import CFL, PID, Control, Fixed
+from .direct import Direct
 from .solution import Solution
 from .task import Resume
 
@@ -96,14 +97,17 @@ def times(t1_or_ts: Any, t0: Any, dtype: Any) -> tuple[Any, Any, Any]:
     return t0, (ts if ts.ndim == 0 else ts[-1]), (None if ts.ndim == 0 else ts)
 
 
-def control(control: PID | Fixed, method: Method, x: PyTree) -> PID | Fixed:
+def control(control: Control, method: Method, x: PyTree) -> Control:
     """The control with its tolerances as arrays, so that other tolerances do not compile again. x: one lane's state, or
     its shapes."""
     dtype = time_dtype(x)
     if isinstance(control, Fixed):
         return control
+    if isinstance(control, CFL):
+        return _cfl(control, method, dtype)
     if not isinstance(control, PID):
-        raise TypeError(f"control must be PID(rtol, atol) or Fixed(steps), got {type(control).__name__}.")
+        name = type(control).__name__
+        raise TypeError(f"control must be PID(rtol, atol), Fixed(steps) or CFL(number, rate), got {name}.")
     if method.error_order is None:
         raise ValueError(
             "this method has no error estimate, so it cannot choose its steps: use control=Fixed(steps), or a method "
@@ -129,6 +133,22 @@ def control(control: PID | Fixed, method: Method, x: PyTree) -> PID | Fixed:
     return tolerances
 
 
+def _cfl(control: CFL, method: Method, dtype: Any) -> CFL:
+    if method.equal_steps:
+        raise ValueError(
+            f"{type(method).__name__} holds for equal steps only, and CFL chooses each from the state: use "
+            "control=Fixed(steps), or a one-step method such as SSPRK3()."
+        )
+    if not callable(control.rate):
+        raise TypeError(f"CFL(number, rate) needs a function rate(t, x, args), got {type(control.rate).__name__}.")
+    number = jnp.asarray(control.number, dtype)
+    if number.ndim or (concrete(number) and not (np.isfinite(number) and number > 0)):
+        raise ValueError(f"CFL(number, rate) needs one positive finite number, got {control.number!r}; 0.4 is safe.")
+    return CFL(
+        number, with_args(control.rate, "rate"), control.admissible and with_args(control.admissible, "admissible")
+    )
+
+
 def _component_atol(atol: Any, x: PyTree) -> None:
     if np.ndim(atol) == 0:
         return
@@ -140,9 +160,9 @@ def _component_atol(atol: Any, x: PyTree) -> None:
         )
 
 
-def fixed_grid(control: PID | Fixed, t0: Any, t1: Any) -> None:
+def fixed_grid(control: Control, t0: Any, t1: Any) -> None:
     """A grid of times runs from t0 to t1 without turning back."""
-    if isinstance(control, PID) or control.grid is None:
+    if not isinstance(control, Fixed) or control.grid is None:
         return
     grid = control.grid
     if np.ndim(grid) != 1 or np.shape(grid)[0] < 2:
@@ -194,6 +214,11 @@ def fits(problem: Problem, method: Any, control: Any, adjoint: Any, save: Any, e
         raise ValueError(
             f"{type(adjoint).__name__}() does not differentiate dense output: give save times, or use adjoint=Tape()."
         )
+    if isinstance(control, CFL) and not isinstance(adjoint, Tape | Forward | Direct):
+        raise ValueError(
+            f"{type(adjoint).__name__}() chooses steps of its own on the way back, and CFL reads them off the state: "
+            "use adjoint=Tape() or Direct()."
+        )
     adjoint.check(problem, method, control, save, events)
     if events is not None and isinstance(method, RowMethod) and method.tabulated and isinstance(control, Fixed):
         raise ValueError(
@@ -231,7 +256,7 @@ def noise(
         raise ValueError("an equation with noise is solved forwards in time: t1 must be greater than t0.")
     if noise is None:
         noise = Counter() if isinstance(control, Fixed) and events is None else VirtualTree()
-    if isinstance(noise, Counter) and (isinstance(control, PID) or events is not None):
+    if isinstance(noise, Counter) and (not isinstance(control, Fixed) or events is not None):
         raise ValueError(
             "Counter() draws by the number of the step, which adaptive steps and events change: use VirtualTree()."
         )

@@ -12,6 +12,7 @@ from duhamel.core.status import Status
 from duhamel.methods.base import Method
 
 from .backwards import ORDINARY, Backward, Plan, Walk, gauss_rule, method_for, pairing
+from .control import CFL
 from .cotangents import add, dense, folded, nothing, parted, times_perturbed
 from .tape import Cotangents, assemble
 from .task import State, Task, begin_of
@@ -52,6 +53,8 @@ def prepared(how: Any, task: Task, end: State, grad: State, wanted: Task, name: 
         )
     times = times_perturbed(wanted)
     control = task.control if how.control is None else how.control
+    if isinstance(control, CFL):
+        raise NotImplementedError(f"{name} chooses steps by an error estimate, and CFL has none: use adjoint=Tape().")
     method = method_for(how.method, task.stepper.method, control)
     theta, rest = parted(task, wanted)
     tol = None if control is None else (control.rtol, control.atol)

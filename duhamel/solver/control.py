@@ -1,5 +1,6 @@
-"""How long a step is: a fixed grid, or a PID controller on the embedded error estimate."""
+"""How long a step is: a fixed grid, a PID controller on the embedded error estimate, or a CFL number."""
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -58,6 +59,35 @@ class PID(eqx.Module):
     shrink: float = eqx.field(static=True, default=0.2)
     grow: float = eqx.field(static=True, default=10.0)
     stops: Any = None
+
+
+class CFL(eqx.Module):
+    """Steps read off the state: h = number / rate(t, x, args), for equations whose waves cross cells.
+
+    number      cells that the fastest wave may cross in a step: below 1 for most explicit methods, 0.4 to be safe
+    rate        fastest signal speed over the width of a cell, summed over the axes; 1/time, one number
+    admissible  admissible(t, x, args): whether the state makes sense (positive density, pressure, depth). A step to a
+                state that does not, or to one that is not finite, is taken again with half the length; after ten
+                halvings the solve stops with a Status, and the last good state is kept
+    Steps end exactly at the save times, so that nothing is interpolated across a shock. Any method serves, with an
+    error estimate or without. Gradients hold the steps fixed, as everywhere.
+
+    Source: Courant, Friedrichs, Lewy, Math. Ann. 100 (1928) 32.
+    """
+
+    number: Any
+    rate: Callable
+    admissible: Callable | None = None
+
+
+Control = PID | Fixed | CFL
+
+
+def memory(control: PID | CFL | None) -> int:
+    """Numbers that a controller remembers of earlier accepted steps."""
+    if control is None or isinstance(control, CFL):
+        return 0 if control is None else 1
+    return 2 if control.d else 1 if control.p else 0
 
 
 def squared_norm(x: PyTree, scale: PyTree, lanes: int) -> Float[Array, "..."]:

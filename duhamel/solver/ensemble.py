@@ -14,7 +14,7 @@ from duhamel.methods.consistent import check_start
 
 from . import checks
 from .adjoint import Adjoint
-from .control import PID, Fixed
+from .control import PID, Control
 from .event import Event
 from .request import Request, prepare, request
 from .save import Save
@@ -35,7 +35,7 @@ def ensemble(
     args: PyTree = None,
     in_axes: PyTree = None,
     method: Method | None = None,
-    control: PID | Fixed | None = None,
+    control: Control | None = None,
     adjoint: Adjoint | None = None,
     save: Save | None = None,
     events: Event | Sequence[Event] | None = None,
@@ -131,7 +131,7 @@ def _lane_noise(asked: Request, stepper: Stepper, t0: Any, t1: Any, x: PyTree, a
 
 
 def _lane_tolerances(asked: Request) -> Request:
-    if isinstance(asked.control, Fixed) or jnp.ndim(asked.control.atol) == 0:
+    if not isinstance(asked.control, PID) or jnp.ndim(asked.control.atol) == 0:
         return asked
     return eqx.tree_at(lambda r: r.control.atol, asked, asked.control.atol[..., None])
 

@@ -16,7 +16,7 @@ from duhamel.core.status import Status
 from duhamel.methods.base import Env, Method, Moment, RowMethod, Slots
 
 from . import event
-from .control import squared_norm
+from .control import CFL, memory, squared_norm
 from .event import NONE, RESTART, Hits
 from .pace import Step, judge, next_step
 from .save import fill_after, rows_like, select, write
@@ -48,8 +48,11 @@ def start(task: Task, x: PyTree, h: Float[Array, "..."]) -> State:
         row = row_of(task, t, slots)
         every = write(rows_like(row, task.max_steps + 1), none, row, jnp.ones(shape, bool))
         times = write(rows_like(t, task.max_steps + 1), none, t, jnp.ones(shape, bool))
-    memory = 0 if task.control is None else (2 if task.control.d else 1 if task.control.p else 0)
-    before = tuple(jnp.zeros(shape, dtype) for _ in range(memory)) if task.resume is None else task.resume.before
+    before = (
+        tuple(jnp.zeros(shape, dtype) for _ in range(memory(task.control)))
+        if task.resume is None
+        else task.resume.before
+    )
     names = ("error", "stiffness") if task.save.stiffness else ("error",)
     side = hits = None
     if task.events:
@@ -133,7 +136,7 @@ def advance(task: Task, state: State) -> tuple[State, Move]:
 
 def _end(task: Task, state: State, step: "Step", at: Moment, mark: Any) -> tuple[Array, Array]:
     """Where the solve is after this step, should it be accepted, and whether it ends there."""
-    s = jnp.where(step.last, task.span, state.s + at.h)
+    s = jnp.where(step.last, task.span, step.end)
     if mark is None:
         return s, step.last
     s = jnp.where(step.stopping, step.resume, s)
@@ -226,7 +229,8 @@ def _status(
     eps = jnp.finfo(task.span.dtype).eps
     floor = jnp.maximum(2 * eps * jnp.abs(state.s), eps**2 * jnp.abs(task.span))
     stuck = ~accept & (jnp.abs(h_next) < floor)
-    reason = jnp.where(jnp.isfinite(log_square), Status.step_too_small, Status.nonfinite)
+    short = Status.inadmissible if isinstance(task.control, CFL) else Status.step_too_small
+    reason = jnp.where(jnp.isfinite(log_square), short, Status.nonfinite)
     if "failed" in env:
         stuck = stuck | env["failed"] if task.control is None else stuck
         reason = jnp.where(env["failed"], Status.not_converged, reason)

@@ -10,15 +10,16 @@ import numpy as np
 from jaxtyping import PyTree
 
 from duhamel.core.linear import Linear, Scalar
-from duhamel.core.problem import Deterministic, Problem, SeparableProblem, SplitProblem, as_problem
+from duhamel.core.problem import Deterministic, Problem, SeparableProblem, SplitProblem, as_problem, close
 from duhamel.methods.base import Method, RowMethod, time_dtype
 from duhamel.methods.explicit import Tsit5
 from duhamel.methods.fits import fitting, kind
 
 from . import checks
 from .adjoint import Adjoint, Tape
-from .control import PID, Fixed
+from .control import CFL, PID, Control, Fixed
 from .event import bind_events
+from .pace import by_waves
 from .save import Save, bind_save
 from .stepper import Stepper, initial_step
 from .task import Resume, Task
@@ -38,7 +39,7 @@ class Request(eqx.Module):
     args: PyTree
     method: Method
     table: list | None
-    control: PID | Fixed
+    control: Control
     adjoint: Adjoint
     save: Save
     events: Any
@@ -49,9 +50,15 @@ class Request(eqx.Module):
     max_steps: int
 
     def bound(self, t0: Any, x: PyTree, args: PyTree) -> "Request":
-        """With every array that the functions of `save` and `events` close over as a leaf. x, args: one lane's."""
+        """With every array that the functions of `save`, `events` and `control` close over as a leaf. x, args: one
+        lane's."""
         save, events = bind_save(self.save, t0, x, args), bind_events(self.events, t0, x, args)
-        return eqx.tree_at(lambda r: (r.save, r.events), self, (save, events), is_leaf=lambda v: v is None)
+        control = self.control
+        if isinstance(control, CFL):
+            ask = None if control.admissible is None else close(control.admissible, t0, x, args)
+            control = CFL(control.number, close(control.rate, t0, x, args), ask)
+        where = lambda r: (r.save, r.events, r.control)  # noqa: E731
+        return eqx.tree_at(where, self, (save, events, control), is_leaf=lambda v: v is None)
 
 
 def request(
@@ -64,7 +71,7 @@ def request(
     *,
     args: PyTree,
     method: Method | None,
-    control: PID | Fixed | None,
+    control: Control | None,
     adjoint: Adjoint | None,
     save: Save | None,
     events: Any,
@@ -113,9 +120,9 @@ def default_method(problem: Problem) -> Method:
     raise ValueError(f"{kind(problem)} needs a method: give method={', '.join(fit[:4]) or '...'}.")
 
 
-def step_limit(control: PID | Fixed, max_steps: Any, events: Any, save: Save) -> int:
+def step_limit(control: Control, max_steps: Any, events: Any, save: Save) -> int:
     """How many attempts a solve may make: a fixed grid's steps, and one more for every event that may cut one."""
-    if isinstance(control, PID):
+    if not isinstance(control, Fixed):
         return checks.max_steps(max_steps)
     return fixed_steps(control) + (save.events if events is not None else 0)
 
@@ -126,7 +133,7 @@ def fixed_steps(control: Fixed) -> int:
     return np.shape(control.grid)[0] - 1
 
 
-def tabulate(method: Method, L: Linear, control: PID | Fixed, t0: Any, t1: Any) -> list | None:
+def tabulate(method: Method, L: Linear, control: Control, t0: Any, t1: Any) -> list | None:
     """Coefficients of an exponential method on a fixed grid, computed once: on the host in float64 where L is concrete.
 
     One row a step; equal steps of an L that does not depend on time need one row. None: nothing to tabulate.
@@ -166,6 +173,12 @@ def prepare(asked: Request, stepper: Stepper, x0: PyTree, t0: Any, t1: Any, ts: 
         stops = edges if control.stops else None
         task = Task(stepper, t0, span, relative, edges, stops, None, save, events, None, progress, max_steps)
         return task, jnp.broadcast_to(edges[1], span.shape)
+    if isinstance(control, CFL):
+        task = Task(stepper, t0, span, relative, None, None, control, save, events, resume, progress, max_steps)
+        if resume is not None and dt0 is None:
+            return task, jax.lax.stop_gradient(resume.h)
+        h, _ = by_waves(stepper, control, t0 + 0 * span, x0, span)
+        return task, h if dt0 is None else jnp.sign(span) * jnp.minimum(jax.lax.stop_gradient(dt0), jnp.abs(h))
     stops = None if control.stops is None else jax.lax.stop_gradient(jnp.asarray(control.stops, span.dtype) - t0)
     stepper = eqx.tree_at(lambda s: s.tol, stepper, (control.rtol, control.atol), is_leaf=lambda v: v is None)
     task = Task(stepper, t0, span, relative, None, stops, control, save, events, resume, progress, max_steps)

@@ -15,7 +15,7 @@ from duhamel.methods.consistent import check_start
 
 from . import checks
 from .adjoint import Adjoint
-from .control import PID, Fixed
+from .control import PID, Control
 from .event import Event
 from .loop import evaluations
 from .request import Request, prepare, request
@@ -34,7 +34,7 @@ def solve(
     t0: Any = 0.0,
     args: PyTree = None,
     method: Method | None = None,
-    control: PID | Fixed | None = None,
+    control: Control | None = None,
     adjoint: Adjoint | None = None,
     save: Save | None = None,
     events: Event | Sequence[Event] | None = None,
@@ -56,7 +56,7 @@ def solve(
     t1_or_ts  the end time, or save times; before t0: the solve runs backwards
     args      passed to f; differentiated, like x0, t0, the times and every array f closes over
     method    Tsit5() unless told; ETDRK4() and its relatives treat L exactly
-    control   PID(rtol=1e-6, atol=1e-9) unless told, or Fixed(steps)
+    control   PID(rtol=1e-6, atol=1e-9) unless told, or Fixed(steps), or CFL(number, rate)
     adjoint   Tape() for reverse mode (the default), Forward() for forward mode
     save      Save(steps=True), Save(dense=True), Save(fn=...)
     events    Event(g), or several: the solve stops, or goes on from a new state, where g(t, x, args) crosses zero
@@ -118,7 +118,7 @@ def _solve(asked: Request, x0: PyTree, key: Any) -> Solution:
 
 def solution_of(task: Task, state: State, ts: Any, control: Any, dt0: Any) -> Solution:
     still = jax.lax.stop_gradient
-    chosen = not isinstance(control, Fixed) and dt0 is None
+    chosen = isinstance(control, PID) and dt0 is None
     started = (2 if chosen else 0) + task.stepper.method.started
     x1 = state.slots["x"]
     # A solve that arrived ends at t1 itself, so that fn(t, x, args) can be differentiated with respect to it.

@@ -51,6 +51,10 @@ class Stepper(eqx.Module):
     def slope(self, t: Any, x: PyTree) -> PyTree:
         return self._lanewise(self.problem.field, t, x)
 
+    def each(self, f: Any, t: Any, x: PyTree) -> Any:
+        """f(t, x, args) lane by lane."""
+        return self._lanewise(f, t, x)
+
     def _lanewise(self, f: Any, t: Any, x: PyTree, *more: PyTree) -> PyTree:
         if self.lanes == 0:
             return f(t, x, self.args, *more)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 from duhamel.methods.base import Slots
 
 from . import event
-from .control import PID
+from .control import CFL, PID
 from .event import Event, Hits
 from .save import Save
 from .stepper import Stepper
@@ -33,7 +33,7 @@ class Task(eqx.Module):
     ts: Any
     edges: Any
     stops: Any
-    control: PID | None
+    control: PID | CFL | None
     save: Save
     events: tuple[Event, ...]
     resume: "Resume | None"
@@ -68,7 +68,8 @@ class State(NamedTuple):
     s         time since t0
     h         the step to try
     slots     what the method keeps: "x", perhaps "F" and more
-    before    log of the squared error norms of earlier accepted steps, as many as the controller's gains need
+    before    log of the squared error norms of earlier accepted steps, as many as the controller's gains need; for CFL
+              the step that its number allows
     rejected  whether the last attempt was rejected
     status    RUNNING, or a Status
     accepted, tried  steps taken, and attempts, so far

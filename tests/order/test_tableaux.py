@@ -22,12 +22,14 @@ import scipy.integrate
 
 from duhamel.methods.tableaux.dopri import DOPRI5, DOPRI8
 from duhamel.methods.tableaux.low import BOSH3, EULER, HEUN, MIDPOINT, RALSTON, RK4
+from duhamel.methods.tableaux.ssp import SSPRK2, SSPRK3, SSPRK104, monotone_step
 from duhamel.methods.tableaux.tableau import Tableau
 from duhamel.methods.tableaux.tsit5 import TSIT5
 from duhamel.methods.tableaux.verner import VERNER6, VERNER7, VERNER8, VERNER9
 
 METHODS = (
-    EULER, MIDPOINT, HEUN, RALSTON, BOSH3, RK4, DOPRI5, TSIT5, VERNER6, VERNER7, VERNER8, DOPRI8, VERNER9
+    EULER, MIDPOINT, HEUN, RALSTON, SSPRK2, BOSH3, SSPRK3, RK4, SSPRK104, DOPRI5, TSIT5, VERNER6, VERNER7,
+    VERNER8, DOPRI8, VERNER9,
 )  # fmt: skip
 PAIRS = tuple(m for m in METHODS if m.error is not None)
 DENSE = tuple(m for m in METHODS if m.dense is not None)
@@ -292,3 +294,9 @@ def test_measured_order_of_dense_output(method: Tableau) -> None:
             worst = max(worst, float(np.abs(x + h * weights @ k - orbit(0.4 + theta * h)).max()))
         errors.append(worst)
     assert method.dense_order + 0.5 < order_of(errors, counts) < method.dense_order + 2.3
+
+
+@pytest.mark.parametrize(("method", "C"), [(EULER, 1), (SSPRK2, 1), (SSPRK3, 1), (SSPRK104, 6), (RK4, 0)])
+def test_the_steps_up_to_which_a_method_is_a_convex_combination_of_euler_steps(method, C):
+    """Published values; the classical method of order 4 is no such combination."""
+    assert monotone_step(method) == pytest.approx(C, abs=1e-9)
