@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import Any
 
+_SUBPACKAGES = ("volumes",)
 _HOME = {
     "Advection": "waves",
     "AllenCahn": "reaction",
@@ -44,6 +45,8 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
+    if name in _SUBPACKAGES:
+        return import_module(f".{name}", __name__)
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(_HOME)}")
     value = getattr(import_module(f".{_HOME[name]}", __name__), name)

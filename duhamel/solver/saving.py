@@ -9,6 +9,7 @@ from jaxtyping import Array, PyTree
 from duhamel.core.status import Status
 from duhamel.methods.base import Env, Moment
 
+from .control import CFL
 from .save import inside, write
 from .stepper import moved
 from .task import State, Task, output, row_of
@@ -25,9 +26,10 @@ def record_step(task: Task, old: State, new: State, at: Moment, env: Env, move: 
     if task.ts is not None:
         upto = new.s if not task.marked else jnp.where(new.status == Status.event, end + _dt(landing), new.s)
         due = move & inside(task.ts, saved, upto, jnp.sign(task.span))
+        landed = isinstance(task.control, CFL) and not task.marked
         at_times, saved = jax.lax.cond(
             jnp.any(due),
-            lambda: _save_times(task, old, new, upto, at, env, move),
+            lambda: _save_end(task, new, due) if landed else _save_times(task, old, new, upto, at, env, move),
             lambda: (at_times, saved),
         )
     return new._replace(saves=(at_times, every, times), saved=saved)
@@ -35,6 +37,13 @@ def record_step(task: Task, old: State, new: State, at: Moment, env: Env, move: 
 
 def _dt(landing: Any) -> Any:
     return 0.0 if landing is None else landing.dt
+
+
+def _save_end(task: Task, new: State, due: Array) -> tuple[PyTree, Array]:
+    """Steps by a CFL number end at the save times: nothing lies in between."""
+    time = task.ts[jnp.minimum(new.saved, task.ts.shape[0] - 1)]
+    x = moved(new.slots["x"], time + jnp.zeros_like(new.s), task.t0, task.stepper)
+    return write(new.saves[0], new.saved, output(task, task.t0 + time, x), due), new.saved + due
 
 
 def _save_times(

@@ -26,8 +26,6 @@ def test_steps_end_at_the_save_times_and_do_not_depend_on_jit():
     np.testing.assert_array_equal(sol.x[-1], sol.x1)  # the state itself, not an interpolant
     again = jax.jit(lambda u0: fv.solve(law, mesh, u0, ts).x)(u0)
     np.testing.assert_allclose(again, sol.x, rtol=0, atol=1e-14)
-    first = fv.solve(law, mesh, u0, 0.05)
-    np.testing.assert_allclose(first.x, sol.x[1], rtol=0, atol=1e-14)
 
 
 def test_gradients_to_parameters_inflow_and_state():
@@ -61,9 +59,9 @@ def test_vmap_over_a_parameter_and_a_batch_in_front():
     gammas = jnp.array([1.3, 1.4])
     run = lambda gamma, u0: fv.solve(fv.Euler(gamma), mesh, u0, 0.1, steps=20).x  # noqa: E731
     both = jax.vmap(lambda g: run(g, u0))(gammas)
-    np.testing.assert_allclose(both[1], run(1.4, u0), rtol=0, atol=1e-13)
-    batch = run(1.4, jnp.stack([u0, 0.5 * u0]))
-    np.testing.assert_allclose(batch[0], run(1.4, u0), rtol=0, atol=1e-13)
+    batch = run(1.4, jnp.stack([0.5 * u0, u0]))
+    np.testing.assert_allclose(batch[1], both[1], rtol=0, atol=1e-13)
+    assert float(jnp.abs(both[0] - both[1]).max()) > 1e-3
 
 
 def test_an_ensemble_gives_every_lane_its_own_steps():
@@ -105,9 +103,10 @@ def test_a_gas_shut_in_by_walls_is_its_own_mirror_image():
 
 def test_float32_stays_float32():
     law, mesh, u0 = tube(20)
-    sol = fv.solve(law, mesh, u0.astype(jnp.float32), 0.05, reconstruct=fv.WENO5())
-    assert sol.x.dtype == jnp.float32
-    np.testing.assert_allclose(sol.x, fv.solve(law, mesh, u0, 0.05, reconstruct=fv.WENO5()).x, atol=1e-4)
+    rate = jax.jit(fv.Residual(law, mesh, fv.WENO5(), fv.HLLC()))
+    single, double = rate(0.0, u0.astype(jnp.float32)), rate(0.0, u0)
+    assert single.dtype == jnp.float32
+    np.testing.assert_allclose(single, double, atol=1e-5 * float(jnp.abs(double).max()))
 
 
 def test_a_solve_that_fails_says_where_and_keeps_what_it_has():

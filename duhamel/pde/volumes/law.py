@@ -110,11 +110,11 @@ class Advection(Law):
               length 1 with 100 to 400 cells, periodic, one turn.
     """
 
-    velocity: tuple[Any, ...] = (1.0,)
+    velocity: tuple[Any, ...]
+    dim: int = eqx.field(static=True)
 
-    @property
-    def dim(self) -> int:
-        return len(self.velocity)
+    def __init__(self, velocity: tuple[Any, ...] = (1.0,)):
+        self.velocity, self.dim = tuple(velocity), len(velocity)
 
     @property
     def names(self) -> tuple[str, ...]:
