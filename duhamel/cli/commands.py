@@ -147,8 +147,11 @@ class DataGenerate:
     """Grid points along each axis."""
     length: Number = None
     """Side of the box."""
-    initial: str = "apebench"
-    """First fields: apebench, pdebench, mp-pde, fno-burgers, fno-navier-stokes, blobs, jumps, dam-break."""
+    initial: Word = None
+    """First fields: apebench, pdebench, mp-pde, fno-burgers, fno-navier-stokes, blobs, jumps, dam-break, noise,
+    concentration (between 0 and 1), patches, solenoidal."""
+    walls: Word = None
+    """periodic, insulated (no flux) or fixed (0 at the walls); each equation has a box of its own."""
     parameter: Annotated[tuple[str, ...], arg(metavar="[NAME=VALUE ...]", help_behavior_hint="")] = ()
     """Parameters of the equation: viscosity=0.01, or viscosity=0.01:0.1 for a number of its own in each sample."""
     steps: Int = None
@@ -173,7 +176,9 @@ class DataGenerate:
     def run(self) -> int:
         from duhamel.jobs.data import Wish, generate_data
 
-        wish = Wish(self.samples, self.t1, self.frames, self.points, self.length, self.initial, self.parameter)
+        wish = Wish(
+            self.samples, self.t1, self.frames, self.points, self.length, self.initial, self.walls, self.parameter
+        )
         how = {"steps": self.steps, "method": self.method, "single": self.single, "seed": self.seed}
         files = {"layout": self.layout, "shard": self.shard, "out": self.out}
         generate_data(self.equation, wish, **how, **files, only_plan=self.plan, json=self.json)

@@ -6,15 +6,26 @@ from typing import Any
 
 import numpy as np
 
+from duhamel.pde.axis import Sine
 from duhamel.pde.data.files import check_layout, read
-from duhamel.pde.data.generate import Plan, generate, plan
+from duhamel.pde.data.generation import Plan, generate, plan
 from duhamel.pde.data.recipe import Recipe
+from duhamel.pde.grid import Grid
+from duhamel.pde.space import Space
 from duhamel.report.console import Steps, records, say
 from duhamel.report.nearest import nearest
 from duhamel.report.page import duration
 from duhamel.report.record import Record, check_json, write_json
 
 from .partial import METHODS, PARTIAL
+
+INITIAL = {  # where waves of both signs, drawn for every unknown, are not what the equation is about
+    "burgers": "pdebench",
+    "fisher-kpp": "concentration",
+    "fitzhugh-nagumo": "noise",
+    "gray-scott": "patches",
+    "navier-stokes-3d": "solenoidal",
+}
 
 
 @dataclass(frozen=True)
@@ -26,7 +37,8 @@ class Wish:
     frames: int = 51
     points: int | None = None
     length: float | None = None
-    initial: str = "apebench"
+    initial: str | None = None
+    walls: str | None = None
     parameters: tuple[str, ...] = ()
 
 
@@ -84,6 +96,8 @@ def make_recipe(
     if word not in known:
         raise ValueError(f"no method for partial equations is called {method!r}; {nearest(word, known)}")
     usual = PARTIAL[equation]
+    box = usual.box(wish.points or usual.points)
+    periodic, fixed = isinstance(box, Grid), isinstance(box, Space) and all(isinstance(a, Sine) for a in box.parts)
     t1 = usual.t1 if wish.t1 is None else wish.t1
     if wish.frames < 2:
         raise ValueError(f"frames = {wish.frames}; the first field and one later make 2.")
@@ -94,13 +108,15 @@ def make_recipe(
         wish.samples,
         t1,
         wish.frames,
-        (wish.points or usual.points,) * usual.dims,
-        (float(usual.length if wish.length is None else wish.length),) * usual.dims,
+        box.shape,
+        box.length if wish.length is None else (float(wish.length),) * box.dim,
         steps,
         dict(map(parameter, wish.parameters)),
-        wish.initial,
+        wish.initial or INITIAL.get(equation, "apebench"),
         known[word],
         seed,
+        box.start if wish.length is None else (),
+        wish.walls or ("periodic" if periodic else "fixed" if fixed else "insulated"),
         layout,
         double=not single,
         shard=shard,

@@ -167,6 +167,22 @@ def test_complex_and_plane_equations(tmp_path):
     assert np.all(np.sum(found.fields**2, axis=(2, 3, 4))[:, 2] < np.sum(found.fields**2, axis=(2, 3, 4))[:, 0])
 
 
+def test_several_fields_and_walls(tmp_path):
+    """PDEBench's diffusion-reaction set in small: two species, noise at every point, no flux through the walls."""
+    species = Recipe("fitzhugh-nagumo", 2, 0.1, 3, (24, 24), (2.0, 2.0), 10, start=(-1.0, -1.0), walls="insulated")
+    species = replace(species, initial="noise", layout="pdebench", batch=2)
+    found = data.read(data.generate(species, tmp_path)[0])
+    assert found.names == ("u", "v") and found.boundaries == ("wall", "wall")
+    assert found.fields.shape == (2, 3, 24, 24, 2) and found.coordinates[0].min() > -1
+    u, v = found["u"][:, 0], found["v"][:, 0]
+    assert u.std() == pytest.approx(0.5, abs=0.08)  # of 1: products keep half of the modes along each axis
+    assert abs(np.corrcoef(u.ravel(), v.ravel())[0, 1]) < 0.2
+    with pytest.raises(ValueError, match="gives fields of shape"):
+        replace(species, initial="patches", equation="allen-cahn").check()
+    with pytest.raises(ValueError, match="say one of periodic, insulated, fixed"):
+        replace(species, walls="round")
+
+
 def test_a_sample_that_blows_up_is_told_and_complete_shards_are_kept(tmp_path):
     wild = Recipe("kuramoto-sivashinsky", 4, 400.0, 5, (64,), (100.0,), 1, batch=2, shard=2)
     with pytest.raises(FloatingPointError, match=r"sample 0 of kuramoto-.* is no longer finite at t = .* more"):
@@ -197,7 +213,7 @@ def test_bad_wishes_stop_before_anything_is_written(tmp_path, monkeypatch):
         ({"parameters": {"nu": 1.0}}, "has no parameter 'nu'"),
         ({"initial": "apebensh"}, "did you mean apebench"),
         ({"method": "RK5"}, "no method is called 'RK5'"),
-        ({"points": (32, 32), "length": (1.0, 1.0)}, "written in 1 dimensions"),
+        ({"points": (32, 32), "length": (1.0, 1.0), "start": ()}, "written in 1 dimensions"),
     ):
         with pytest.raises(ValueError, match=message):
             replace(SMALL, **change).check()
@@ -207,7 +223,7 @@ def test_bad_wishes_stop_before_anything_is_written(tmp_path, monkeypatch):
 
 
 def test_two_processes_do_not_write_into_one_folder(tmp_path):
-    from duhamel.pde.data.generate import _only_one
+    from duhamel.pde.data.generation import _only_one
 
     with _only_one(tmp_path), pytest.raises(RuntimeError, match="another process is writing"):
         data.generate(SMALL, tmp_path)

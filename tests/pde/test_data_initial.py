@@ -149,6 +149,31 @@ def test_random_sines_have_their_amplitudes_windows_and_signs():
     assert 0.4 < positive < 0.6 and positive + np.mean(np.all(bent <= 0, axis=1)) == 1
 
 
+@pytest.mark.parametrize("boundary", ["neumann", "dirichlet"])
+def test_waves_between_walls_have_the_walls_conditions(boundary):
+    """Sines vanish at the walls and cosines have no slope there; only the waves asked for occur."""
+    sampler = TruncatedFourier(cutoff=3, norm="none", boundary=boundary)
+    u = np.asarray(sampler(KEY, pde.periodic((4096, 32), (2.0, 1.0))))
+    inside = np.abs(u).max()
+    assert (np.abs(u[0]) if boundary == "dirichlet" else np.abs(u[1] - u[0])).max() < 1e-5 * inside
+    space = pde.box(*(pde.Sine(32, 1.0) if boundary == "dirichlet" else pde.Cosine(32, 1.0) for _ in "xy"))
+    modes = np.abs(np.asarray(space.to_modes(jnp.asarray(sampler(KEY, space)))))
+    assert (modes > 1e-12).sum() == (9 if boundary == "dirichlet" else 15)
+
+
+def test_solenoidal_fields_have_no_divergence_and_patches_are_concentrations():
+    grid = pde.periodic((16, 16, 16), (1.0, 2.0, 3.0))
+    u = data.sampler_named("solenoidal")(KEY, grid)
+    modes = grid.to_modes(u)
+    divergence = sum(grid.slope(modes[i], i) for i in range(3))
+    assert np.abs(divergence).max() < 1e-11 * np.abs(grid.slope(modes[0], 0)).max()
+    assert np.mean(np.sum(np.asarray(u) ** 2, axis=0)) == pytest.approx(1)
+    b = np.asarray(data.Patches()(KEY, pde.periodic((32, 32), 2.5)))
+    assert b.shape == (2, 32, 32) and b[0].min() >= 0.5 and 0 <= b[1].min() < 0.01 and 0.1 < b[1].max() <= 0.25
+    with pytest.raises(ValueError, match="periodic boxes in three dimensions"):
+        data.sampler_named("solenoidal")(KEY, pde.periodic((16, 16), 1.0))
+
+
 def test_rescaled_complex_jumps_and_discs():
     grid = pde.periodic((32, 32), 5.0)
     u = np.asarray(data.Rescaled(GaussianField(), 0.0, 1.0)(KEY, grid))

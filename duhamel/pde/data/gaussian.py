@@ -15,9 +15,10 @@ from duhamel.core.grid import Number
 from duhamel.core.linear import like
 from duhamel.core.threefry import normal_at, uniform_at, words
 from duhamel.core.types import Field, Spectrum
+from duhamel.pde.equation import Box
 from duhamel.pde.grid import Grid
 
-from .initial import Sampler
+from .initial import Boundary, Sampler, fractions
 
 MOST = 2**15  # the counters hold 16 bits of each of a mode's integers
 
@@ -40,7 +41,7 @@ class GaussianField(Sampler):
     sigma: Number = 1.0
     tau: Number = 5.0
     alpha: Number = 2.0
-    boundary: Literal["periodic", "neumann", "dirichlet"] = eqx.field(static=True, default="periodic")
+    boundary: Boundary = eqx.field(static=True, default="periodic")
 
     def __check_init__(self):
         if not (self.sigma > 0 and self.tau >= 0 and self.alpha >= 0):
@@ -49,8 +50,10 @@ class GaussianField(Sampler):
                 "and alpha >= 0."
             )
 
-    def __call__(self, key: PRNGKeyArray, grid: Grid) -> Field:
+    def __call__(self, key: PRNGKeyArray, grid: Box) -> Field:
         if self.boundary == "periodic":
+            if not isinstance(grid, Grid):
+                raise ValueError("GaussianField is periodic and the box has walls; choose another boundary.")
             modes = white_modes(key, grid)
             return grid.to_points(like(self._size(-grid.laplacian()), modes) * modes)
         return self._in_a_box(key, grid)
@@ -60,7 +63,7 @@ class GaussianField(Sampler):
         inside = np.where(lam > 0, lam, 1) + float(self.tau) ** 2
         return np.where(lam > 0, float(self.sigma) * inside ** (-float(self.alpha) / 2), 0.0)
 
-    def _in_a_box(self, key: PRNGKeyArray, grid: Grid) -> Field:
+    def _in_a_box(self, key: PRNGKeyArray, grid: Box) -> Field:
         """Sums of cosines or sines, an axis at a time, with as many modes as points."""
         wave = np.cos if self.boundary == "neumann" else np.sin
         first = 0 if self.boundary == "neumann" else 1
@@ -70,12 +73,10 @@ class GaussianField(Sampler):
         x0, x1 = counters(m)
         u: Array = normal_at(words(key), x0, x1, _dtype())
         u = like(self._size(np.asarray(lam)), u) * u
-        for axis, side in enumerate(grid.length):
-            x = grid.coordinates()[axis].reshape(-1) - grid.start[axis]
-            mi = numbers[axis]
-            basis = wave(np.pi * x[:, None] * mi / side) * np.where(mi > 0, np.sqrt(2 / side), np.sqrt(1 / side))
-            u = jnp.moveaxis(jnp.tensordot(like(basis, u), u, axes=(1, axis)), 0, axis)
-        return u
+        bases = []
+        for s, side, mi in zip(fractions(grid), grid.length, numbers, strict=True):
+            bases.append(wave(np.pi * s[:, None] * mi) * np.where(mi > 0, np.sqrt(2 / side), np.sqrt(1 / side)))
+        return _evaluate(u, bases)
 
 
 class TruncatedFourier(Sampler):
@@ -83,7 +84,9 @@ class TruncatedFourier(Sampler):
 
         u = offset + sum a_m cos(k.x + phase_m),   a_m uniform in `amplitude`, phase_m in (0, 2 pi)
 
-    norm   "max": divided by max |u|, taken on the grid; "rms": by the root mean square, the same on any grid; or "none"
+    norm      "max": divided by max |u|, taken on the grid; "rms": by the root mean square, taken there too; or "none"
+    boundary  "periodic", or "neumann" or "dirichlet" for products of cosines or sines of half waves between walls
+
     APEBench and exponax draw so (cutoff 5, amplitudes in (-1, 1), "max"). Any number of dimensions.
     Source: Koehler et al., APEBench, NeurIPS 2024.
     """
@@ -92,31 +95,56 @@ class TruncatedFourier(Sampler):
     amplitude: tuple[Number, Number] = (-1.0, 1.0)
     offset: Number = 0.0
     norm: Literal["none", "max", "rms"] = eqx.field(static=True, default="max")
+    boundary: Boundary = eqx.field(static=True, default="periodic")
 
     def __check_init__(self):
         if self.cutoff < 1:
             raise ValueError(f"cutoff = {self.cutoff} waves in the box; let it be 1 or more.")
 
-    def __call__(self, key: PRNGKeyArray, grid: Grid) -> Field:
-        if min(grid.shape) <= 2 * self.cutoff:
+    def __call__(self, key: PRNGKeyArray, grid: Box) -> Field:
+        carried = (min(grid.shape) - 1) // (2 if self.boundary == "periodic" else 1)
+        if carried < self.cutoff:
             raise ValueError(
-                f"cutoff = {self.cutoff}: the grid {grid.shape} carries waves up to {(min(grid.shape) - 1) // 2}; "
-                "take more points or a smaller cutoff."
+                f"cutoff = {self.cutoff}: the grid {grid.shape} carries waves up to {carried}; take more points or a "
+                "smaller cutoff."
             )
-        numbers = grid.numbers()
-        x0, x1, sign = _symmetric(numbers)
-        low, high = self.amplitude
-        a = 0.5 * (low + high) + 0.5 * (high - low) * uniform_at(words(key), x0, x1, _dtype())
-        phase = np.pi * uniform_at(words(key), x0, x1 | STREAM, _dtype()) * like(sign, a)
-        kept = np.all(np.broadcast_arrays(*(np.abs(m) <= self.cutoff for m in numbers)), axis=0)
-        mean = np.all(np.broadcast_arrays(*(m == 0 for m in numbers)), axis=0)
-        points = float(np.prod(grid.shape))
-        u = grid.to_points(like(0.5 * points * (kept & ~mean), a) * a * jnp.exp(1j * phase))
+        u = self._waves(key, grid) if self.boundary == "periodic" else self._half_waves(key, grid)
         if self.norm == "max":
             u = u / jnp.max(jnp.abs(u))
         elif self.norm == "rms":
             u = u / jnp.sqrt(jnp.mean(u**2))
         return u + self.offset
+
+    def _waves(self, key: PRNGKeyArray, grid: Box) -> Field:
+        K = self.cutoff
+        numbers = [np.arange(-K, K + 1)] * (grid.dim - 1) + [np.arange(K + 1)]
+        m = np.meshgrid(*numbers, indexing="ij", sparse=True)
+        x0, x1, sign = _symmetric(m)
+        a = self._amplitudes(key, x0, x1)
+        phase = np.pi * uniform_at(words(key), x0, x1 | STREAM, a.dtype) * like(sign, a)
+        # m and -m are one wave: both stand where the last number is 0, only one elsewhere
+        c = like(np.where(sign == 0, 0.0, np.where(m[-1] == 0, 0.5, 1.0)), a) * a * jnp.exp(1j * phase)
+        waves = [np.exp(2j * np.pi * s[:, None] * mi) for s, mi in zip(fractions(grid), numbers, strict=True)]
+        return jnp.real(_evaluate(c, waves))
+
+    def _half_waves(self, key: PRNGKeyArray, grid: Box) -> Field:
+        numbers = [np.arange(int(self.boundary == "dirichlet"), self.cutoff + 1)] * grid.dim
+        m = np.meshgrid(*numbers, indexing="ij", sparse=True)
+        a = self._amplitudes(key, *counters(m))
+        a = a * like(np.any(np.broadcast_arrays(*(mi > 0 for mi in m)), axis=0), a)
+        wave = np.cos if self.boundary == "neumann" else np.sin
+        return _evaluate(a, [wave(np.pi * s[:, None] * n) for s, n in zip(fractions(grid), numbers, strict=True)])
+
+    def _amplitudes(self, key: PRNGKeyArray, x0: np.ndarray, x1: np.ndarray) -> Array:
+        low, high = self.amplitude
+        return 0.5 * (low + high) + 0.5 * (high - low) * uniform_at(words(key), x0, x1, _dtype())
+
+
+def _evaluate(c: Array, bases: list[np.ndarray]) -> Array:
+    """Sums of products of functions of one axis each: bases (points, modes) of every axis, an axis at a time."""
+    for axis, basis in enumerate(bases):
+        c = jnp.moveaxis(jnp.tensordot(like(basis, c), c, axes=(1, axis), precision="highest"), 0, axis)
+    return c
 
 
 STREAM = np.uint32(1 << 31)  # a second number for the same mode

@@ -5,7 +5,7 @@ before the grid is looked at, so that the same key names the same function on ev
 """
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -15,21 +15,28 @@ from jaxtyping import Array, PRNGKeyArray
 
 from duhamel.core.grid import Number
 from duhamel.core.types import Field
+from duhamel.pde.equation import Box
 from duhamel.pde.grid import Grid
 
 Range = tuple[Number, Number]
+Boundary = Literal["periodic", "neumann", "dirichlet"]
 
 
 class Sampler(eqx.Module):
-    """Abstract: a random field."""
+    """Abstract: a random field.
+
+    several  gives all fields of an equation at once, (fields, *points)
+    """
+
+    several: ClassVar[bool] = False
 
     @abstractmethod
-    def __call__(self, key: PRNGKeyArray, grid: Grid) -> Field:
+    def __call__(self, key: PRNGKeyArray, grid: Box) -> Field:
         """One field of shape `grid.shape`, in JAX's default precision."""
 
 
-def draw(sampler: Sampler, key: PRNGKeyArray, grid: Grid, indices: Any) -> Field:
-    """Fields (len(indices), *grid.shape): sample i has the key `fold_in(key, i)`, whatever is drawn beside it."""
+def draw(sampler: Sampler, key: PRNGKeyArray, grid: Box, indices: Any) -> Field:
+    """Fields (len(indices), ...): sample i has the key `fold_in(key, i)`, whatever is drawn beside it."""
     return jax.vmap(lambda i: sampler(jax.random.fold_in(key, i), grid))(jnp.asarray(indices))
 
 
@@ -62,14 +69,14 @@ class RandomSines(Sampler):
                 f"terms = {self.terms}, waves = {self.waves}: give at least one term and numbers of waves from 1 on."
             )
 
-    def __call__(self, key: PRNGKeyArray, grid: Grid) -> Field:
+    def __call__(self, key: PRNGKeyArray, grid: Box) -> Field:
         _check_line(self, grid)
         count = self.terms + self.constants
         a, phase, chosen, rest = _uniform(key, count, count, self.terms, 5)
         low, high = self.amplitude
         chosen = jnp.asarray(self.waves)[(len(self.waves) * chosen).astype(int)]
         waves = jnp.concatenate([chosen, jnp.zeros(self.constants, chosen.dtype)])
-        s = _fractions(grid)[0]
+        s = fractions(grid)[0]
         angle = 2 * np.pi * (waves * s[:, None] + phase)
         u = jnp.sum((low + (high - low) * a) * jnp.sin(angle), axis=1)
         u = jnp.where(rest[0] < self.absolute, jnp.abs(u), u)
@@ -97,14 +104,14 @@ class Blobs(Sampler):
         if self.count < 1 or not 0 < self.width[0] <= self.width[1]:
             raise ValueError(f"count = {self.count}, width = {self.width}: give one blob or more, of positive widths.")
 
-    def __call__(self, key: PRNGKeyArray, grid: Grid) -> Field:
+    def __call__(self, key: PRNGKeyArray, grid: Box) -> Field:
         *centres, w, a = _uniform(key, *(self.count,) * (grid.dim + 2))
         (w0, w1), (a0, a1) = self.width, self.amplitude
         widths, a = min(grid.length) * (w0 + (w1 - w0) * w), a0 + (a1 - a0) * a
 
         def blob(centre: Array, width: Array) -> Array:
             exponent = jnp.zeros(())
-            for s, c, side in zip(_fractions(grid, sparse=True), centre, grid.length, strict=True):
+            for s, c, side in zip(fractions(grid, sparse=True), centre, grid.length, strict=True):
                 exponent = exponent + (jnp.cos(2 * np.pi * (s - c)) - 1) / (2 * np.pi * width / side) ** 2
             return jnp.exp(exponent)
 
@@ -125,11 +132,11 @@ class Jumps(Sampler):
         if self.pieces < 2:
             raise ValueError(f"pieces = {self.pieces}: a jump needs two plateaus.")
 
-    def __call__(self, key: PRNGKeyArray, grid: Grid) -> Field:
+    def __call__(self, key: PRNGKeyArray, grid: Box) -> Field:
         edges, heights = _uniform(key, self.pieces, self.pieces)
         edges, (low, high) = jnp.sort(edges), self.values
         heights = low + (high - low) * heights
-        s = _fractions(grid, sparse=True)[self.axis]
+        s = fractions(grid, sparse=True)[self.axis]
         passed = jnp.sum(s[..., None] >= edges, axis=-1)
         return jnp.broadcast_to(heights[passed % self.pieces], grid.shape)  # the last plateau runs into the first
 
@@ -145,10 +152,10 @@ class Disc(Sampler):
     outside: Number = 1.0
     radius: Range = (0.3, 0.7)
 
-    def __call__(self, key: PRNGKeyArray, grid: Grid) -> Field:
+    def __call__(self, key: PRNGKeyArray, grid: Box) -> Field:
         low, high = self.radius
         (radius,) = low + (high - low) * _uniform(key, 1)[0]
-        places = zip(_fractions(grid, sparse=True), grid.length, strict=True)
+        places = zip(fractions(grid, sparse=True), grid.length, strict=True)
         square = sum((jnp.asarray((s - 0.5) * side)) ** 2 for s, side in places)
         return jnp.where(jnp.asarray(square) <= radius**2, self.inside, self.outside) * jnp.ones(())
 
@@ -160,7 +167,7 @@ class Threshold(Sampler):
     above: Number = 12.0
     below: Number = 3.0
 
-    def __call__(self, key: PRNGKeyArray, grid: Grid) -> Field:
+    def __call__(self, key: PRNGKeyArray, grid: Box) -> Field:
         return jnp.where(self.sampler(key, grid) >= 0, self.above, self.below) * jnp.ones(())
 
 
@@ -171,10 +178,19 @@ class Rescaled(Sampler):
     low: Number = 0.0
     high: Number = 1.0
 
-    def __call__(self, key: PRNGKeyArray, grid: Grid) -> Field:
+    def __call__(self, key: PRNGKeyArray, grid: Box) -> Field:
         u = self.sampler(key, grid)
         least, most = jnp.min(u), jnp.max(u)
         return self.low + (self.high - self.low) * (u - least) / jnp.where(most > least, most - least, 1)
+
+
+class Noise(Sampler):
+    """Independent N(0, sigma^2) at every point, PDEBench's diffusion-reaction set: rougher the finer the grid."""
+
+    sigma: Number = 1.0
+
+    def __call__(self, key: PRNGKeyArray, grid: Box) -> Field:
+        return self.sigma * jax.random.normal(key, grid.shape)
 
 
 class Complex(Sampler):
@@ -182,9 +198,47 @@ class Complex(Sampler):
 
     sampler: Sampler
 
-    def __call__(self, key: PRNGKeyArray, grid: Grid) -> Field:
+    def __call__(self, key: PRNGKeyArray, grid: Box) -> Field:
         one, two = jax.random.split(key)
         return self.sampler(one, grid) + 1j * self.sampler(two, grid)
+
+
+class Stacked(Sampler):
+    """`count` independent fields, one for each unknown of an equation."""
+
+    several: ClassVar[bool] = True
+    sampler: Sampler
+    count: int = eqx.field(static=True, default=2)
+
+    def __call__(self, key: PRNGKeyArray, grid: Box) -> Field:
+        return jax.vmap(lambda k: self.sampler(k, grid))(jax.random.split(key, self.count))
+
+
+class Patches(Sampler):
+    """(1 - b/2, b/4), b the blobs cut off at 1: the substrate and the species that feeds on it, of Gray and Scott."""
+
+    several: ClassVar[bool] = True
+    sampler: Sampler = Blobs(count=10, width=(0.02, 0.06), amplitude=(1.0, 2.0))
+
+    def __call__(self, key: PRNGKeyArray, grid: Box) -> Field:
+        b = jnp.minimum(self.sampler(key, grid), 1)
+        return jnp.stack([1 - b / 2, b / 4])
+
+
+class Solenoidal(Sampler):
+    """A velocity without divergence on a periodic box in three dimensions: the curl of three fields, of unit root mean
+    square speed."""
+
+    several: ClassVar[bool] = True
+    sampler: Sampler
+
+    def __call__(self, key: PRNGKeyArray, grid: Box) -> Field:
+        if grid.dim != 3 or not isinstance(grid, Grid):
+            raise ValueError("Solenoidal is written for periodic boxes in three dimensions; this box is another.")
+        a = grid.to_modes(Stacked(self.sampler, 3)(key, grid))
+        d = [[grid.slope(a[i], axis) for axis in range(3)] for i in range(3)]
+        u = jnp.stack([d[2][1] - d[1][2], d[0][2] - d[2][0], d[1][0] - d[0][1]])
+        return u / jnp.sqrt(jnp.mean(jnp.sum(u**2, axis=0)))
 
 
 def _uniform(key: PRNGKeyArray, *counts: int) -> list[Array]:
@@ -192,13 +246,13 @@ def _uniform(key: PRNGKeyArray, *counts: int) -> list[Array]:
     return jnp.split(jax.random.uniform(key, (sum(counts),)), np.cumsum(counts)[:-1])
 
 
-def _fractions(grid: Grid, sparse: bool = False) -> list[np.ndarray]:
+def fractions(grid: Box, sparse: bool = False) -> list[np.ndarray]:
     """(x - start)/length of every axis, flat or shaped to broadcast."""
     rows = zip(grid.coordinates(), grid.start, grid.length, strict=True)
     return [((x - a) / side) if sparse else ((x - a) / side).reshape(-1) for x, a, side in rows]
 
 
-def _check_line(sampler: Sampler, grid: Grid) -> None:
+def _check_line(sampler: Sampler, grid: Box) -> None:
     if grid.dim != 1:
         raise ValueError(
             f"{type(sampler).__name__} is written on a line, and the grid has {grid.dim} axes; use TruncatedFourier "

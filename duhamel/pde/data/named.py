@@ -3,7 +3,7 @@
 import difflib
 
 from .gaussian import GaussianField, TruncatedFourier
-from .initial import Blobs, Disc, Jumps, RandomSines, Sampler, Threshold
+from .initial import Blobs, Disc, Jumps, Noise, Patches, RandomSines, Rescaled, Sampler, Solenoidal, Threshold
 
 FNO_BURGERS = GaussianField(sigma=25.0, tau=5.0, alpha=2.0)
 """N(0, 625 (-Laplacian + 25)^-2) on (0, 1), periodic: FNO's Burgers set, viscosity 0.1."""
@@ -39,6 +39,10 @@ SAMPLERS: dict[str, Sampler] = {
     "blobs": Blobs(),
     "jumps": Jumps(),
     "dam-break": Disc(),
+    "noise": Noise(),
+    "concentration": Rescaled(TruncatedFourier(norm="none")),
+    "patches": Patches(),
+    "solenoidal": Solenoidal(TruncatedFourier(cutoff=3, norm="none")),
 }
 
 

@@ -12,16 +12,25 @@ import numpy as np
 
 import duhamel as dh
 from duhamel.core.grid import Number
-from duhamel.pde.equation import Equation
+from duhamel.pde.axis import Cosine, Sine
+from duhamel.pde.equation import Box, Equation
 from duhamel.pde.evolve import solve
-from duhamel.pde.grid import Grid, periodic
+from duhamel.pde.grid import periodic
 from duhamel.pde.registry import equation_named
+from duhamel.pde.space import box
 from duhamel.solver.adjoint import Forward
 
-from .initial import Complex, Sampler
+from .gaussian import GaussianField, TruncatedFourier
+from .initial import Boundary, Complex, Sampler, Stacked
 from .named import sampler_named
 from .trajectories import Trajectories
 
+WALLS: dict[str, tuple[Any, Boundary]] = {
+    "periodic": (None, "periodic"),
+    "insulated": (Cosine, "neumann"),
+    "fixed": (Sine, "dirichlet"),
+}
+NAMES = {"navier-stokes-2d": "vorticity", "nlse": "psi", "schroedinger": "psi"}  # what `Equation.fields` calls u
 BATCH_BYTES = 2**25  # fields of a batch, in double precision: they stay in the caches' reach
 MOST = 64  # lanes of a batch
 
@@ -33,7 +42,8 @@ class Recipe:
     equation    by the name of `pde.equation_named`; parameters: a number, or (low, high), uniform, one for each sample
     samples     how many;   seed  the same seed gives the same samples
     t1, frames  fields are kept at `frames` equally spaced times from 0 to t1
-    points, length   of every axis of the box
+    points, length   of every axis of the box;   start  of every axis, 0 if not given
+    walls       periodic, insulated (du/dn = 0: cosines) or fixed (u = 0: sines), on every side
     steps       of the method between two frames: steps_per_frame
     initial     by the name of `sampler_named`
     layout      well, pdebench, zarr or netcdf;   dtype  of the file, float32 or float64
@@ -52,6 +62,8 @@ class Recipe:
     initial: str = "apebench"
     method: str = "ETDRK4"
     seed: int = 0
+    start: tuple[float, ...] = ()
+    walls: str = "periodic"
     layout: str = "well"
     dtype: str = "float32"
     double: bool = True
@@ -68,10 +80,18 @@ class Recipe:
             raise ValueError(f"t1 = {self.t1}; data are solved forwards, to a finite time above 0.")
         if self.shard is not None and self.shard < 1:
             raise ValueError(f"shard = {self.shard} samples in a file; it must be at least 1.")
+        if self.walls not in WALLS:
+            raise ValueError(f"walls = {self.walls!r}; say one of {', '.join(WALLS)}.")
+        if not self.start:
+            object.__setattr__(self, "start", (0.0,) * len(self.points))
+        if not len(self.points) == len(self.length) == len(self.start):
+            raise ValueError(
+                f"points = {self.points}, length = {self.length}, start = {self.start}: give one of each for an axis."
+            )
         if self.dtype not in ("float32", "float64"):
             raise ValueError(f"dtype = {self.dtype!r}; files hold float32 or float64.")
         if self.batch < 1:
-            one = 8 * self.frames * int(np.prod(self.points))
+            one = 8 * int(np.prod(self.sizes()))
             object.__setattr__(self, "batch", max(1, min(MOST, 2 ** int(np.log2(max(1, BATCH_BYTES // one))))))
 
     def check(self) -> None:
@@ -79,7 +99,12 @@ class Recipe:
         equation, grid = self.build(), self.grid()
         equation.check(grid)
         _method(self.method)
-        jax.eval_shape(lambda key: self.sampler()(key, grid), jax.random.key(0))
+        found = jax.eval_shape(lambda key: self.sampler()(key, grid), jax.random.key(0)).shape
+        if found != equation.shape(grid):
+            raise ValueError(
+                f"initial = {self.initial!r} gives fields of shape {found}, and {self.equation} wants "
+                f"{equation.shape(grid)}; choose another."
+            )
 
     @property
     def steps(self) -> int:
@@ -88,8 +113,11 @@ class Recipe:
     def times(self) -> np.ndarray:
         return np.linspace(0.0, float(self.t1), self.frames)
 
-    def grid(self) -> Grid:
-        return periodic(self.points, self.length)
+    def grid(self) -> Box:
+        if self.walls == "periodic":
+            return periodic(self.points, self.length, self.start)
+        axis = WALLS[self.walls][0]
+        return box(*(axis(*each) for each in zip(self.points, self.length, self.start, strict=True)))
 
     def build(self, values: Mapping[str, Any] | None = None) -> Equation:
         """The equation; parameters that vary take `values`, or the middle of their range."""
@@ -104,13 +132,21 @@ class Recipe:
         return (self.frames, *self.points, len(self.names()))
 
     def names(self) -> tuple[str, ...]:
-        names = {"navier-stokes-2d": "vorticity", "nlse": "psi"}
-        name = names.get(self.equation, "u")
-        return (name,) if self.build().real else (f"{name}_real", f"{name}_imaginary")
+        equation = self.build()
+        names = (NAMES[self.equation],) if self.equation in NAMES else equation.fields
+        return names if equation.real else tuple(f"{n}_{part}" for n in names for part in ("real", "imaginary"))
 
     def sampler(self) -> Sampler:
-        found = sampler_named(self.initial)
-        return found if self.build().real else Complex(found)
+        """The first fields, with waves that fit between the walls; one draw for each unknown of the equation."""
+        found, equation = sampler_named(self.initial), self.build()
+        if isinstance(found, GaussianField | TruncatedFourier) and found.boundary == "periodic":
+            found = replace(found, boundary=WALLS[self.walls][1])
+        if not equation.real:
+            return Complex(found)
+        count = len(equation.fields)
+        if count > 1 and not found.several:
+            return Stacked(found, count)
+        return found
 
     def shortened(self, frames: int) -> "Recipe":
         """The same up to an earlier frame."""
@@ -152,7 +188,10 @@ class Solver:
             # no gradient is wanted, and a sample that blows up must not take its neighbours with it
             how = {"steps": recipe.steps, "method": method, "adjoint": Forward(), "throw": False}
             u = solve(recipe.build(values), grid, u0, ts, **how).x
-            u = jnp.stack([u.real, u.imag] if jnp.iscomplexobj(u) else [u], axis=-1)
+            if jnp.iscomplexobj(u):
+                u = jnp.stack([u.real, u.imag], axis=-1)
+            else:  # (time, *points) or (time, fields, *points)
+                u = u[..., None] if u.ndim == 1 + grid.dim else jnp.moveaxis(u, 1, -1)
             return u.astype(recipe.dtype), values
 
         return jax.jit(jax.vmap(one)).lower(self._indices(0)).compile()
@@ -165,7 +204,7 @@ class Solver:
         numbers = {
             f.name: float(getattr(equation, f.name))
             for f in dataclasses.fields(equation)
-            if not f.metadata.get("static", False)
+            if not f.metadata.get("static", False) and isinstance(getattr(equation, f.name), Number)
         }
         provenance = {
             "made by": f"duhamel {dh.__version__}, jax {jax.__version__}, {jax.default_backend()}",
@@ -181,7 +220,7 @@ class Solver:
             recipe.times().astype(recipe.dtype),
             tuple(x.reshape(-1).astype(recipe.dtype) for x in grid.coordinates()),
             numbers | dict(varied),
-            ("periodic",) * grid.dim,
+            ("periodic" if recipe.walls == "periodic" else "wall",) * grid.dim,
             name=recipe.equation,
             provenance=provenance,
         )
