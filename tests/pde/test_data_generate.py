@@ -130,7 +130,8 @@ def contents(path):
 @pytest.mark.slow
 def test_two_hundred_megabytes_killed_and_resumed(tmp_path):
     """25 shards of 8 MB, 512 points, 101 frames, 1000 samples."""
-    more = ["--samples", "1000", "--frames", "101", "--points", "512", "--steps", "4", "--shard", "40"]
+    more = ["--samples", "1000", "--frames", "101", "--points", "512", "--steps", "10", "--shard", "40"]
+    more += ["--t1", "1"]
     cut, whole = (command(tmp_path / name, "pdebench", *more) for name in ("cut", "whole"))
     kill_and_compare(cut, whole, tmp_path, 25)
     size = sum(p.stat().st_size for p in complete(tmp_path / "cut"))
