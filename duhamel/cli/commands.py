@@ -42,6 +42,7 @@ class Solve:
 
     Ordinary: lorenz, van-der-pol, lotka-volterra, pendulum.
     Partial: kdv, nlse, burgers, kuramoto-sivashinsky, navier-stokes-2d.
+    Conservation laws, with shocks: euler, shallow-water, mhd, inviscid-burgers.
     """
 
     equation: Positional[Name]
@@ -49,7 +50,8 @@ class Solve:
     t1: Number = None
     """Final time; each equation has one of its own."""
     method: Word = None
-    """Ordinary: tsit5 (default), dopri5, dopri8, bosh3, verner6 to 9; partial: etdrk4 (default), etdrk2."""
+    """Ordinary: tsit5 (default), dopri5, dopri8, bosh3, verner6 to 9; partial: etdrk4 (default), etdrk2;
+    conservation laws: muscl (default), weno5, constant."""
     rtol: float = 1e-8
     """Relative tolerance (ordinary equations)."""
     atol: float = 1e-10

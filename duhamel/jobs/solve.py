@@ -9,7 +9,7 @@ from duhamel.report.folder import DEFAULT_ROOT, Run
 from duhamel.report.nearest import nearest
 from duhamel.report.record import check_json
 
-from . import ordinary, partial
+from . import conserved, ordinary, partial
 from .perform import perform
 from .wish import Wish as Wish
 
@@ -24,12 +24,14 @@ def solve_equation(
 ) -> Chapter:
     """Solve an equation of the catalogue in float64; print, draw and store what came out."""
     check_json(json)
-    known = [*ordinary.ORDINARY, *partial.PARTIAL]
+    known = [*ordinary.ORDINARY, *partial.PARTIAL, *conserved.CONSERVED]
     if equation not in known:
         raise ValueError(f"no equation is called {equation!r}; {nearest(equation, known)}")
     with jax.enable_x64(True):
         if equation in ordinary.ORDINARY:  # mistakes in the wish stop here, before a folder is made
             work = ordinary.prepare(ordinary.ORDINARY[equation], wish)
+        elif equation in conserved.CONSERVED:
+            work = conserved.prepare(conserved.CONSERVED[equation], wish)
         else:
             work = partial.prepare(partial.PARTIAL[equation], wish)
         run = Run.create(name or f"solve-{equation}", {"command": "solve", "equation": equation, **vars(wish)}, root)

@@ -1,4 +1,4 @@
-"""Riemann problems with exact solutions: the shock tube of an ideal gas, and the breaking dam. NumPy only."""
+"""The Riemann problem of gas dynamics and its exact solution. NumPy and SciPy only."""
 
 import numpy as np
 from scipy.optimize import root_scalar
@@ -62,29 +62,3 @@ def _behind(side: State, c: float, p: float, u: float, xi: np.ndarray, gamma: Nu
         ]
     )
     return np.where(xi < u0 - c, outside, np.where(xi < tail, fan, star))
-
-
-def dam_break(deep: Number, shallow: Number, xi: np.ndarray, gravity: Number = 9.81) -> np.ndarray:
-    """Depth and velocity at xi = x/t after a dam at x = 0 broke, (2, points): exact, on a flat bed without friction.
-
-    shallow = 0: the water runs onto dry ground (Ritter); else a bore runs ahead (Stoker).
-    Source: A. Ritter, Z. Ver. Dtsch. Ing. 36 (1892) 947; J. J. Stoker, Water Waves (1957), section 10.8.
-    """
-    xi, c0 = np.asarray(xi, np.float64), float(np.sqrt(gravity * deep))
-    fan = np.stack([(2 * c0 - xi) ** 2 / (9 * gravity), 2 / 3 * (xi + c0)])
-    still = np.array([deep, 0.0])[:, None]
-    if shallow == 0:
-        dry = np.zeros((2, 1))
-        return np.where(xi < -c0, still, np.where(xi < 2 * c0, fan, dry))
-
-    def mismatch(h: float) -> float:
-        """Velocity behind the fan less velocity behind the bore."""
-        bore = (h - shallow) * np.sqrt(0.5 * gravity * (h + shallow) / (h * shallow))
-        return 2 * (c0 - np.sqrt(gravity * h)) - bore
-
-    h = float(root_scalar(mismatch, bracket=(shallow, deep), xtol=1e-15, rtol=1e-14).root)
-    u = 2 * (c0 - np.sqrt(gravity * h))
-    speed = h * u / (h - shallow)
-    middle, ahead = np.array([h, u])[:, None], np.array([shallow, 0.0])[:, None]
-    behind = np.where(xi < -c0, still, np.where(xi < u - np.sqrt(gravity * h), fan, middle))
-    return np.where(xi < speed, behind, ahead)

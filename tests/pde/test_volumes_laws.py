@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from duhamel.pde import volumes as fv
-from duhamel.problems.riemann import SOD, dam_break, shock_tube
+from duhamel.problems.riemann import SOD, shock_tube
+from duhamel.problems.water import dam_break
 
 LAWS = {
     "advection": fv.Advection((0.7, -0.4)),

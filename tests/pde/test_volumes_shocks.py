@@ -6,7 +6,8 @@ import pytest
 
 import duhamel as dh
 from duhamel.pde import volumes as fv
-from duhamel.problems.riemann import SOD, dam_break, shock_tube
+from duhamel.problems.riemann import SOD, shock_tube
+from duhamel.problems.water import dam_break
 from duhamel.testing import measured_order
 
 

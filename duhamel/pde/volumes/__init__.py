@@ -22,6 +22,7 @@ _HOME = {
     "Residual": "residual",
     "Rusanov": "riemann",
     "ShallowWater": "shallow_water",
+    "SpectralDifference": "spectral_difference",
     "Wall": "mesh",
     "box": "mesh",
     "solve": "evolve",

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from .law import Law
+from .mesh import Values
 
 
 class Euler(Law):
@@ -35,13 +36,13 @@ class Euler(Law):
     def vectors(self) -> tuple[tuple[int, ...], ...]:
         return (tuple(range(1, 1 + self.dim)),)
 
-    def primitive(self, u: Array) -> Array:
+    def primitive(self, u: Values) -> Array:
         rho, momentum, energy = u[0], u[1:-1], u[-1]
         v = momentum / rho
         p = (self.gamma - 1) * (energy - 0.5 * jnp.sum(momentum * v, axis=0))
         return jnp.concatenate([rho[None], v, p[None]])
 
-    def conserved(self, w: Array) -> Array:
+    def conserved(self, w: Values) -> Array:
         rho, v, p = w[0], w[1:-1], w[-1]
         energy = p / (self.gamma - 1) + 0.5 * rho * jnp.sum(v * v, axis=0)
         return jnp.concatenate([rho[None], rho * v, energy[None]])

@@ -24,6 +24,10 @@ from .mesh import Mesh
 from .reconstruction import MUSCL, WENO5, PiecewiseConstant
 from .residual import Admissible, Rate, Residual, fields_first
 from .riemann import HLL, HLLC, Riemann
+from .shallow_water import ShallowWater
+from .spectral_difference import ElementResidual, SpectralDifference
+
+Scheme = PiecewiseConstant | MUSCL | WENO5 | SpectralDifference
 
 
 def solve(
@@ -35,7 +39,7 @@ def solve(
     t0: Any = 0.0,
     cfl: Any = 0.4,
     steps: int | None = None,
-    reconstruct: PiecewiseConstant | MUSCL | WENO5 | None = None,
+    reconstruct: Scheme | None = None,
     riemann: Riemann | None = None,
     method: Method | None = None,
     save: Callable | None = None,
@@ -51,7 +55,8 @@ def solve(
     u0        conserved averages in the cells, (..., fields, *cells), float32 or float64; a batch shares its steps
     t1_or_ts  the end time, or save times; steps end exactly there
     cfl       cells that the fastest wave may cross in a step; or steps=N equal ones
-    reconstruct  MUSCL() unless told; PiecewiseConstant() is first order, WENO5() fifth
+    reconstruct  MUSCL() unless told; PiecewiseConstant() is first order, WENO5() fifth;
+              SpectralDifference(p) makes elements of the cells, and averages over their sub-cells of u
     riemann   HLLC() for Euler, HLLD() for MHD, else HLL(), unless told
     method    SSPRK3() unless told; SSPRK2(), SSPRK104(), or any explicit method
     save      save(t, u) instead of the averages
@@ -64,10 +69,10 @@ def solve(
     riemann = default_riemann(law) if riemann is None else riemann
     method = SSPRK3() if method is None else method
     riemann.check(law)
-    u0 = first_averages(law, mesh, u0)
-    control = _control(law, mesh, u0, method, cfl, steps, t0, t1_or_ts)
+    u0 = first_averages(law, mesh, u0, sub_cells(reconstruct))
+    control = _control(law, _refined(mesh, reconstruct), u0, method, cfl, steps, t0, t1_or_ts)
     solution = solve_ode(
-        Residual(law, mesh, reconstruct, riemann),
+        residual(law, mesh, reconstruct, riemann),
         u0,
         t1_or_ts,
         t0=t0,
@@ -83,6 +88,29 @@ def solve(
     return solution
 
 
+def residual(law: Law, mesh: Mesh, reconstruct: Scheme, riemann: Riemann) -> Residual | ElementResidual:
+    """The vector field of a scheme."""
+    if not isinstance(reconstruct, SpectralDifference):
+        return Residual(law, mesh, reconstruct, riemann)
+    if law.dim != 1 or isinstance(law, ShallowWater):
+        raise ValueError(
+            "SpectralDifference() is written in one dimension, for laws without a bed: use MUSCL() or WENO5()."
+        )
+    return ElementResidual(law, mesh, reconstruct, riemann)
+
+
+def sub_cells(reconstruct: Scheme) -> int:
+    """Unknowns per cell."""
+    return reconstruct.points if isinstance(reconstruct, SpectralDifference) else 1
+
+
+def _refined(mesh: Mesh, reconstruct: Scheme) -> Mesh:
+    """The mesh whose cells bound the step: a polynomial of degree p allows 1/(2p + 1) of a cell's step."""
+    if not isinstance(reconstruct, SpectralDifference):
+        return mesh
+    return Mesh((mesh.shape[0] * (2 * reconstruct.degree + 1),), mesh.length, mesh.start, mesh.sides)
+
+
 def default_riemann(law: Law) -> Riemann:
     if isinstance(law, Euler):
         return HLLC()
@@ -93,12 +121,12 @@ def default_riemann(law: Law) -> Riemann:
     return HLL()
 
 
-def first_averages(law: Law, mesh: Mesh, u0: Any) -> jax.Array:
+def first_averages(law: Law, mesh: Mesh, u0: Any, sub: int = 1) -> jax.Array:
     """u0 as an array, held against the law and the mesh."""
     name = type(law).__name__
     if law.dim != mesh.dim:
         raise ValueError(f"{name} is written in {law.dim} dimensions, and the mesh has {mesh.dim}; make them agree.")
-    shape, wanted = np.shape(u0), (len(law.names), *mesh.shape)
+    shape, wanted = np.shape(u0), (len(law.names), *mesh.shape[:-1], sub * mesh.shape[-1])
     if shape[-len(wanted) :] != wanted:
         raise ValueError(f"u0 has shape {shape}; {name} on this mesh needs (..., {', '.join(map(str, wanted))}).")
     u0 = jnp.asarray(u0)
@@ -151,11 +179,9 @@ def _lowest(law: Law, mesh: Mesh, u: Any) -> str:
     """The smallest of what must be positive, and its place."""
     found = []
     for name, value in law.positive(law.primitive(fields_first(law, jnp.asarray(u)))).items():
-        value = np.asarray(value).reshape(-1, *mesh.shape)
+        value = np.asarray(value)
         place = np.unravel_index(np.nanargmin(value) if np.isfinite(value).any() else 0, value.shape)
-        centres = ", ".join(
-            f"{axis} = {np.broadcast_to(c, mesh.shape)[place[1:]]:.4g}"
-            for axis, c in zip("xy", mesh.centres(), strict=False)
-        )
+        parts = zip("xy", mesh.start, mesh.length, value.shape[-mesh.dim :], place[-mesh.dim :], strict=False)
+        centres = ", ".join(f"{axis} = {a + s * (i + 0.5) / n:.4g}" for axis, a, s, n, i in parts)
         found.append(f"the smallest {name} is {value[place]:.3g}, at {centres}")
     return "; ".join(found)

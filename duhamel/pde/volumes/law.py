@@ -11,7 +11,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from .mesh import Inflow, Mesh, cut
+from .mesh import Inflow, Mesh, Values, cut
 
 
 class Interfaces(NamedTuple):
@@ -47,11 +47,11 @@ class Law(eqx.Module):
         return ()
 
     @abstractmethod
-    def primitive(self, u: Array) -> Array:
+    def primitive(self, u: Values) -> Array:
         """w(u); the fields first."""
 
     @abstractmethod
-    def conserved(self, w: Array) -> Array:
+    def conserved(self, w: Values) -> Array:
         """u(w); the fields first."""
 
     @abstractmethod
@@ -93,14 +93,26 @@ class Law(eqx.Module):
 
     def padded(self, mesh: Mesh, u: Array, axis: int, n: int) -> Array:
         """Conserved fields with n ghost cells at both ends of one axis."""
-        rest = u.ndim - 1
-        column = lambda values: jnp.asarray(values, u.dtype).reshape(-1, *(1,) * rest)  # noqa: E731
+        return mesh.padded(u, axis, n, *self._ghosts(mesh, u, axis))
+
+    def beyond(self, mesh: Mesh, first: Array, last: Array) -> tuple[Array, Array]:
+        """States beyond the two ends of a line, (fields, ..., 1) each, from the values at the lower ends (`first`) and
+        the upper ends (`last`) of its elements."""
+        (low, high), signs = self._ghosts(mesh, first, 0)
+        below, above = mesh.sides[0]
+        return (
+            below.ghosts(first[..., :1], last[..., -1:], low, signs),
+            above.ghosts(last[..., -1:], first[..., :1], high, signs),
+        )
+
+    def _ghosts(self, mesh: Mesh, u: Array, axis: int) -> tuple[tuple[Any, Any], Array]:
+        """(given states of the two sides or None, signs of a mirror)."""
+        column = lambda values: jnp.asarray(values, u.dtype).reshape(-1, *(1,) * (u.ndim - 1))  # noqa: E731
         low, high = (
             self.conserved(column(side.state)) if isinstance(side, Inflow) else None for side in mesh.sides[axis]
         )
         turned = {vector[axis] for vector in self.vectors}
-        signs = column([-1.0 if i in turned else 1.0 for i in range(len(self.names))])
-        return mesh.padded(u, axis, n, (low, high), signs)
+        return (low, high), column([-1.0 if i in turned else 1.0 for i in range(len(self.names))])
 
 
 class Advection(Law):
@@ -124,11 +136,11 @@ class Advection(Law):
     def primitives(self) -> tuple[str, ...]:
         return ("u",)
 
-    def primitive(self, u: Array) -> Array:
-        return u
+    def primitive(self, u: Values) -> Array:
+        return jnp.asarray(u)
 
-    def conserved(self, w: Array) -> Array:
-        return w
+    def conserved(self, w: Values) -> Array:
+        return jnp.asarray(w)
 
     def flux(self, w: Array, axis: int) -> Array:
         return self.velocity[axis] * w
@@ -155,11 +167,11 @@ class Burgers(Law):
     def primitives(self) -> tuple[str, ...]:
         return ("u",)
 
-    def primitive(self, u: Array) -> Array:
-        return u
+    def primitive(self, u: Values) -> Array:
+        return jnp.asarray(u)
 
-    def conserved(self, w: Array) -> Array:
-        return w
+    def conserved(self, w: Values) -> Array:
+        return jnp.asarray(w)
 
     def flux(self, w: Array, axis: int) -> Array:
         return 0.5 * w * w

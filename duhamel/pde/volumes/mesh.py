@@ -17,6 +17,8 @@ from jaxtyping import Array
 
 from duhamel.core.grid import Number
 
+Values = Array | np.ndarray
+
 
 class Side(eqx.Module):
     """What lies beyond one side of the box. Abstract."""
@@ -96,7 +98,7 @@ class Mesh(eqx.Module):
         rows = [a + s * (np.arange(n) + 0.5) / n for n, s, a in zip(self.shape, self.length, self.start, strict=True)]
         return tuple(np.meshgrid(*rows, indexing="ij", sparse=True))
 
-    def integral(self, u: Array) -> Array:
+    def integral(self, u: Values) -> Array:
         """int u dx of a field given by its averages: what schemes conserve on periodic boxes."""
         return self.cell * jnp.sum(u, axis=tuple(range(-self.dim, 0)))
 

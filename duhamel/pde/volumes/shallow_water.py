@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from .law import Interfaces, Law
-from .mesh import Mesh, cut
+from .mesh import Mesh, Values, cut
 from .reconstruction import WENO5
 
 
@@ -44,13 +44,13 @@ class ShallowWater(Law):
     def vectors(self) -> tuple[tuple[int, ...], ...]:
         return (tuple(range(1, 1 + self.dim)),)
 
-    def primitive(self, u: Array) -> Array:
+    def primitive(self, u: Values) -> Array:
         wet = u[0] > self.dry
         h = jnp.maximum(u[0], 0.0)
         v = jnp.where(wet, u[1:] / jnp.where(wet, u[0], 1.0), 0.0)
         return jnp.concatenate([h[None], v])
 
-    def conserved(self, w: Array) -> Array:
+    def conserved(self, w: Values) -> Array:
         return jnp.concatenate([w[:1], w[:1] * w[1:]])
 
     def flux(self, w: Array, axis: int) -> Array:
