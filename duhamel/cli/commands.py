@@ -112,11 +112,24 @@ class Train:
     """
 
     job: Positional[Name]
-    """digits (the denoiser behind `duhamel sample digits`) or hare-lynx (equations of the Hudson Bay series)."""
+    """digits (the denoiser behind `duhamel sample digits`), hare-lynx (equations of the Hudson Bay series) or emulator
+    (a network that does what a solver of partial equations does)."""
     steps: Int = None
     """Optimiser steps; each job has a number of its own."""
     seed: int = 0
     """The same seed trains the same model."""
+    equation: Word = None
+    """Of an emulator: burgers (default), darcy, kuramoto-sivashinsky or navier-stokes-2d."""
+    model: Word = None
+    """Of an emulator: fno (default) or unet."""
+    strategy: Word = None
+    """Of an emulator: one-step (default), unrolled, cut, pushforward or noise."""
+    points: Int = None
+    """Of an emulator: grid points along each axis."""
+    samples: Int = None
+    """Of an emulator: solver runs to learn from."""
+    seeds: Int = None
+    """Of an emulator: how many to train at once."""
     name: Word = None
     """The folder in runs/; train-JOB if not given."""
     runs: Path = Path("runs")
@@ -125,7 +138,9 @@ class Train:
     def run(self) -> int:
         from duhamel.jobs.train import train
 
-        train(self.job, steps=self.steps, seed=self.seed, name=self.name, root=self.runs)
+        names = ("equation", "model", "strategy", "points", "samples", "seeds")
+        emulator = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        train(self.job, steps=self.steps, seed=self.seed, name=self.name, root=self.runs, **emulator)
         return 0
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from duhamel.report.chapter import Chapter, Figure
 from duhamel.report.context import Context
@@ -19,13 +19,28 @@ if TYPE_CHECKING:
 
 
 def train(
-    job: str, steps: int | None = None, seed: int = 0, *, name: str | None = None, root: str | Path = DEFAULT_ROOT
+    job: str,
+    steps: int | None = None,
+    seed: int = 0,
+    *,
+    name: str | None = None,
+    root: str | Path = DEFAULT_ROOT,
+    **emulator: Any,
 ) -> Chapter:
-    """Train in runs/NAME/; an unfinished run of the same name that was asked the same is continued."""
-    if job not in JOBS:
-        raise ValueError(f"nothing is trained under the name {job!r}; {nearest(job, JOBS)}")
+    """Train in runs/NAME/; an unfinished run of the same name that was asked the same is continued.
+
+    emulator  further fields of `duhamel.pde.emulate.study.Wish`, for the job "emulator" alone
+    """
+    if job not in (*JOBS, "emulator"):
+        raise ValueError(f"nothing is trained under the name {job!r}; {nearest(job, (*JOBS, 'emulator'))}")
     if steps is not None and steps < 1:
         raise ValueError(f"steps = {steps}; make at least one.")
+    if job == "emulator":
+        from .emulator import Wish, train_emulator
+
+        return train_emulator(Wish(steps=steps, seed=seed, **emulator), name=name, root=root)
+    if emulator:
+        raise ValueError(f"{job} is no emulator; leave out {', '.join(f'--{option}' for option in emulator)}.")
     if job == "hare-lynx" and (steps is not None or seed != 0):
         raise ValueError("hare-lynx is a fixed study of three models and seven years; leave out --steps and --seed.")
     run = Run.resume(name or f"train-{job}", {"command": "train", "job": job, "steps": steps, "seed": seed}, root)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-Fields = Float[Array, "frames channels *lanes_and_space"]
+Fields = Float[Array, "..."]  # (frames, channels, *lanes, *space)
 
 
 class Scaling(eqx.Module):
@@ -69,13 +69,13 @@ class Emulator(eqx.Module):
     residual: bool = eqx.field(static=True, default=False)
 
     def __call__(self, past: Fields, condition: Float[Array, "features *lanes"] | None = None) -> Fields:
-        """past (history, channels, *lanes, *space) -> (bundle, channels, *lanes, *space)."""
+        """past (history, channels, *lanes, *space) -> (bundle, channels, *lanes, *space), in the precision of past."""
         if past.shape[0] != self.history:
             raise ValueError(f"the emulator reads {self.history} frames, got {past.shape[0]}; give the latest ones.")
         z = self.inputs.apply(past)
         z = z.reshape(-1, *z.shape[2:])
         z = self.network(z) if condition is None else self.network(z, condition)
-        future = self.outputs.undo(z.reshape(self.bundle, -1, *z.shape[1:]))
+        future = self.outputs.undo(z.reshape(self.bundle, -1, *z.shape[1:])).astype(past.dtype)
         return past[-1:] + future if self.residual else future
 
 

@@ -4,6 +4,8 @@ Source of all three: Li et al. 2021, Fourier Neural Operator (arXiv 2010.08895),
 published with it.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,55 +15,55 @@ import scipy.sparse.linalg
 from jaxtyping import Float
 
 from duhamel.core.grid import Number
+from duhamel.pde.data.initial import draw
+from duhamel.pde.data.named import FNO_BURGERS
 from duhamel.pde.dissipative import Burgers
+from duhamel.pde.equation import Equation
 from duhamel.pde.evolve import solve
-from duhamel.pde.grid import periodic
+from duhamel.pde.grid import Grid, periodic
 
 Samples = Float[np.ndarray, "samples channels *space"]
 
 
-def smooth_noise(
-    samples: int, points: int, seed: int, *, sigma: Number = 25.0, tau: Number = 5.0, waves: int = 340
-) -> Float[np.ndarray, "samples points"]:
-    """Draws of N(0, sigma^2 (-Laplacian + tau^2)^-2) on the periodic unit interval, without the mean, float64
+def resampled(u: np.ndarray, points: int, dim: int = 1) -> np.ndarray:
+    """A periodic field on another number of points along each of its last `dim` axes, through its Fourier series.
 
-        u(x) = sum over k = 1..waves of  sqrt(2) sigma/((2 pi k)^2 + tau^2) (xi_k cos 2 pi k x + eta_k sin 2 pi k x)
-
-    A seed draws the same functions on every grid: they have `waves` waves at most, and those that a grid of fewer
-    points does not resolve alias, as in any sampling. The defaults are those of the Burgers set.
+    Waves that do not fit are cut off; on fewer points that is a projection, not a sampling.
     """
-    k = np.arange(1, waves + 1)
-    size = np.sqrt(2) * sigma / ((2 * np.pi * k) ** 2 + tau**2)
-    xi, eta = np.random.default_rng(seed).standard_normal((2, samples, waves))
-    fine = max(points, 2 * waves + 2)
-    fine = -(-fine // points) * points  # a multiple, of which every few points are taken
-    modes = np.zeros((samples, fine // 2 + 1), complex)
-    modes[:, 1 : waves + 1] = 0.5 * fine * size * (xi - 1j * eta)
-    return np.fft.irfft(modes, fine)[:, :: fine // points]
+    for axis in range(-dim, 0):
+        n = u.shape[axis]
+        if n != points:
+            modes = np.fft.rfft(np.moveaxis(u, axis, -1))[..., : (min(n, points) + 1) // 2]
+            u = np.moveaxis(np.fft.irfft(modes, points) * (points / n), -1, axis)
+    return u
 
 
 def burgers_set(
-    samples: int, points: int = 1024, seed: int = 0, *, viscosity: Number = 0.1, t1: Number = 1.0, steps: int = 200
+    samples: int, points: int = 1024, seed: int = 0, *, viscosity: Number = 0.1, t1: Number = 1.0, steps: int = 100
 ) -> tuple[Samples, Samples]:
-    """(u(0), u(1)) of u_t + u u_x = viscosity u_xx on the periodic unit interval, from `smooth_noise`, float32
+    """(u(0), u(1)) of u_t + u u_x = viscosity u_xx on the periodic unit interval, u(0) from `FNO_BURGERS`, float32
 
-    Shapes (samples, 1, points). Solved by ETDRK4 in float64 on 1024 points whatever is asked for, then given at
-    `points` through the Fourier series, so that sets of several resolutions hold the same functions.
+    Shapes (samples, 1, points). Drawn and solved (ETDRK4, float64) on 256 to 1024 points, then given at `points`
+    through the Fourier series: sets of several resolutions hold the same functions, cut off where a grid ends.
     """
-    grid = periodic(1024, 1.0)
-    equation = Burgers(viscosity=float(viscosity))
-    first = smooth_noise(samples, 1024, seed)
+    grid = periodic(min(max(points, 256), 1024), 1.0)
     with jax.enable_x64(True):
-        run = jax.jit(jax.vmap(lambda u0: solve(equation, grid, u0, t1, steps=steps).x))
-        last = np.concatenate([np.asarray(run(jnp.asarray(part))) for part in np.split(first, _parts(samples))])
-    given = first if points == 1024 else smooth_noise(samples, points, seed)
-    found = np.fft.irfft(np.fft.rfft(last)[:, : points // 2 + 1], points) * (points / 1024)
-    return given[:, None].astype(np.float32), found[:, None].astype(np.float32)
+        first = np.asarray(draw(FNO_BURGERS, jax.random.key(seed), grid, np.arange(samples)))
+    found = trajectories(Burgers(viscosity=float(viscosity)), grid, first, np.array([0.0, t1]), steps)
+    u0, u1 = (resampled(found[:, i], points).astype(np.float32) for i in (0, 1))
+    return u0, u1
 
 
-def _parts(samples: int, size: int = 100) -> list[int]:
-    """Where to split so that at most two sizes are compiled."""
-    return list(range(size, samples, size))
+def trajectories(
+    equation: Equation, grid: Grid, first: Any, times: Any, steps: int
+) -> Float[np.ndarray, "samples time 1 *space"]:
+    """Fields at `times` from the first ones (samples, *space), by `steps` equal steps of ETDRK4 in float64, cut to what
+    products keep. For one-component equations on a periodic box."""
+    with jax.enable_x64(True):
+        run = jax.jit(jax.vmap(lambda u0: solve(equation, grid, u0, times, steps=steps).x))
+        parts = np.split(np.asarray(first, np.float64), list(range(100, len(first), 100)))
+        found = np.concatenate([np.asarray(run(jnp.asarray(part))) for part in parts])
+    return found[:, :, None]
 
 
 def darcy_set(
@@ -70,10 +72,10 @@ def darcy_set(
     """(a, u) of -div(a grad u) = 1 on the unit square, u = 0 at its edge, float32, shapes (samples, 1, points, points)
 
     a is `high` where a Gaussian field N(0, (-Laplacian + 9)^-2) with zero normal derivative at the edge is at least 0,
-    else `low`; the points hold the edge. The field has `waves` half waves along each side, so a seed draws the same
-    materials on every grid of more points. Solved in float64 by the five-point scheme, with harmonic means of a between
-    neighbours, and a direct sparse solve. The published set has 421 points along each side, of which every fifth makes
-    this size.
+    else `low`; the points hold the edge (which the grids of `duhamel.pde.data` do not). The field has `waves` half
+    waves along each side, so a seed draws the same materials on every grid of more points. Solved in float64 by the
+    five-point scheme, with harmonic means of a between neighbours, and a direct sparse solve. The published set has 421
+    points along each side, of which every fifth makes this size.
     """
     if points <= waves:
         raise ValueError(

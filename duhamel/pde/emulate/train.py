@@ -16,8 +16,8 @@ from duhamel.train.ema import EMA
 from duhamel.train.fit import fit
 from duhamel.train.log import Record
 
-from .model import Emulator, Scaling
-from .strategy import Strategy, l2
+from .model import Emulator, Scaling, rollout
+from .strategy import Strategy, l2, lanes_last
 from .windows import Pairs, Window, Windows
 
 
@@ -109,18 +109,20 @@ def _one(networks: Any, index: int, shape: Shape) -> Emulator:
     return shape.around(jax.tree.map(lambda a: a[index] if eqx.is_array(a) else a, networks))
 
 
-def predict(emulator: Emulator, inputs: Any, condition: Any = None, size: int = 100) -> np.ndarray:
-    """The operator on fields (samples, channels, *space), `size` samples at a time."""
-    call = _apply
+def forecast(emulator: Emulator, past: Any, frames: int, condition: Any = None, size: int = 100) -> np.ndarray:
+    """Frames after `past` (samples, history, channels, *space), each call fed with those before it
+
+    (samples, frames, channels, *space), `size` samples at a time. An operator is asked for one frame.
+    """
     found = []
-    for begin in range(0, len(inputs), size):
+    for begin in range(0, len(past), size):
         some = slice(begin, begin + size)
-        past = jnp.moveaxis(jnp.asarray(inputs[some]), 0, 1)[None]
         given = None if condition is None else jnp.asarray(condition[some]).T
-        found.append(np.moveaxis(np.asarray(call(emulator, past, given)[0]), 1, 0))
+        ahead = _ahead(emulator, lanes_last(past[some]), given, -(-frames // emulator.bundle))
+        found.append(np.moveaxis(np.asarray(ahead), 2, 0)[:, :frames])
     return np.concatenate(found)
 
 
 @eqx.filter_jit
-def _apply(emulator: Emulator, past: Array, condition: Any) -> Array:
-    return emulator(past, condition)
+def _ahead(emulator: Emulator, past: Array, condition: Any, calls: int) -> Array:
+    return rollout(emulator, past, calls, condition)
