@@ -25,7 +25,9 @@ _HOME = {
     "SpectralDifference": "spectral_difference",
     "Wall": "mesh",
     "box": "mesh",
+    "fourier_split": "errors",
     "solve": "evolve",
+    "takacs_split": "errors",
 }
 
 
