@@ -43,6 +43,7 @@ class Solve:
     Ordinary: lorenz, van-der-pol, lotka-volterra, pendulum.
     Partial: kdv, nlse, burgers, kuramoto-sivashinsky, navier-stokes-2d.
     Conservation laws, with shocks: euler, shallow-water, mhd, inviscid-burgers.
+    Steady: poisson, darcy, helmholtz, elasticity; a melting front: stefan.
     """
 
     equation: Positional[Name]
@@ -51,7 +52,7 @@ class Solve:
     """Final time; each equation has one of its own."""
     method: Word = None
     """Ordinary: tsit5 (default), dopri5, dopri8, bosh3, verner6 to 9; partial: etdrk4 (default), etdrk2;
-    conservation laws: muscl (default), weno5, constant."""
+    conservation laws: muscl (default), weno5, constant; steady: fourier, diagonalise, band, pcg, multigrid, sor."""
     rtol: float = 1e-8
     """Relative tolerance (ordinary equations)."""
     atol: float = 1e-10
@@ -59,7 +60,7 @@ class Solve:
     steps: Int = None
     """Number of equal steps instead of error control; partial equations always take equal steps."""
     points: Int = None
-    """Grid points along each axis (partial equations)."""
+    """Grid points along each axis (partial and steady equations)."""
     json: Json = None
     """Write the records to this file."""
     name: Word = None

@@ -9,7 +9,7 @@ from duhamel.report.folder import DEFAULT_ROOT, Run
 from duhamel.report.nearest import nearest
 from duhamel.report.record import check_json
 
-from . import conserved, ordinary, partial
+from . import conserved, ordinary, partial, steady
 from .perform import perform
 from .wish import Wish as Wish
 
@@ -24,7 +24,7 @@ def solve_equation(
 ) -> Chapter:
     """Solve an equation of the catalogue in float64; print, draw and store what came out."""
     check_json(json)
-    known = [*ordinary.ORDINARY, *partial.PARTIAL, *conserved.CONSERVED]
+    known = [*ordinary.ORDINARY, *partial.PARTIAL, *conserved.CONSERVED, *steady.STEADY]
     if equation not in known:
         raise ValueError(f"no equation is called {equation!r}; {nearest(equation, known)}")
     with jax.enable_x64(True):
@@ -32,6 +32,8 @@ def solve_equation(
             work = ordinary.prepare(ordinary.ORDINARY[equation], wish)
         elif equation in conserved.CONSERVED:
             work = conserved.prepare(conserved.CONSERVED[equation], wish)
+        elif equation in steady.STEADY:
+            work = steady.prepare(equation, wish)
         else:
             work = partial.prepare(partial.PARTIAL[equation], wish)
         run = Run.create(name or f"solve-{equation}", {"command": "solve", "equation": equation, **vars(wish)}, root)

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any
 
-_SUBPACKAGES = ("volumes",)
+_SUBPACKAGES = ("elliptic", "volumes")
 _HOME = {
     "Advection": "waves",
     "AllenCahn": "reaction",

@@ -29,6 +29,7 @@ _HOME = {
     "SSOR": "relax",
     "ScreenedPoisson": "equations",
     "Solved": "solving",
+    "Stefan": "stefan",
     "System": "system",
     "Tridiagonal": "bands",
     "box": "boxes",
