@@ -37,13 +37,18 @@ def phis(kmax: int, z: Inexact[Array, "*shape"]) -> list[Inexact[Array, "*shape"
 
 
 def phis_matrix(kmax: int, A: Inexact[Array, "n n"]) -> list[Inexact[Array, "n n"]]:
-    """[phi_0(A), ..., phi_kmax(A)] of a square matrix, by scaling, series and doubling; norms above 2^39 give NaN.
+    """[phi_0(A), ..., phi_kmax(A)] of a square matrix, by scaling, series and doubling; norms above 2^39 give NaN."""
+    return phis_matrices(kmax, A)
 
-    The number of doublings depends on the norm: a scan with a `cond`, so reverse mode works.
+
+def phis_matrices(kmax: int, A: Inexact[Array, "*many n n"]) -> list[Inexact[Array, "*many n n"]]:
+    """[phi_0(A), ..., phi_kmax(A)] of many matrices, each with doublings of its own.
+
+    The number of doublings depends on the largest norm: a scan with a `cond`, so reverse mode works.
     """
     top = max(kmax, 1)
-    eye = jnp.eye(A.shape[0], dtype=A.dtype)
-    norm = jnp.linalg.norm(jax.lax.stop_gradient(A), 1)
+    eye = jnp.broadcast_to(jnp.eye(A.shape[-1], dtype=A.dtype), A.shape)
+    norm = jnp.abs(jax.lax.stop_gradient(A)).sum(axis=-2, keepdims=True).max(axis=-1, keepdims=True)
     s = jnp.ceil(jnp.log2(jnp.maximum(norm, 0.5) / 0.5))
     small = A / (2.0**s).astype(norm.dtype)
     terms = _terms(A.dtype)
@@ -54,21 +59,16 @@ def phis_matrix(kmax: int, A: Inexact[Array, "n n"]) -> list[Inexact[Array, "n n
     for k in reversed(range(top)):
         values.insert(0, _matmul(small, values[0]) + eye * (1 / factorial(k)))
 
-    def double(values: list[Array]) -> list[Array]:
-        return [doubled(k, values, _matmul) for k in range(top + 1)]
-
     def body(values: list[Array], i: Array) -> tuple[list[Array], None]:
-        return jax.lax.cond(i < s, double, lambda v: v, values), None
+        def double(values: list[Array]) -> list[Array]:
+            twice = [doubled(k, values, _matmul) for k in range(top + 1)]
+            return [jnp.where(i < s, new, old) for new, old in zip(twice, values, strict=True)]
+
+        return jax.lax.cond(jnp.any(i < s), double, lambda v: v, values), None
 
     values, _ = jax.lax.scan(body, values, jnp.arange(MATRIX_DOUBLINGS))
     bad = ~(s <= MATRIX_DOUBLINGS)
     return [jnp.where(bad, jnp.nan, v) for v in values[: kmax + 1]]
-
-
-def phis_matrices(kmax: int, A: Inexact[Array, "*many n n"]) -> list[Inexact[Array, "*many n n"]]:
-    """[phi_0(A), ..., phi_kmax(A)] of many small matrices, each with doublings of its own."""
-    flat = A.reshape(-1, *A.shape[-2:])
-    return [one.reshape(A.shape) for one in jax.vmap(lambda one: phis_matrix(kmax, one))(flat)]
 
 
 def _scaled_series(kmax: int, z: Array) -> list[Array]:

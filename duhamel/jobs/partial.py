@@ -135,7 +135,7 @@ PARTIAL = {
         Partial("allen-cahn", "u_t = 0.0025 Δu + u - u³", 128, _periodic(1.0, 2), 10.0, 1 / 40),
         Partial("cahn-hilliard", "u_t = Δ(u³ - u - 0.0004 Δu)", 128, _periodic(1.0, 2), 0.1, 1 / 40_000),
         Partial("swift-hohenberg", "u_t = 0.2 u - (1 + Δ)² u - u³", 128, _periodic(20 * np.pi, 2), 60.0, 1 / 20),
-        Partial("gray-scott", "two species, feed 0.03, kill 0.062", 128, _periodic(2.5, 2), 1500.0, 1.0),
+        Partial("gray-scott", "two species, feed 0.03, kill 0.062", 96, _periodic(1.0, 2), 1500.0, 2.0),
         Partial("fitzhugh-nagumo", "signal and recovery, no flux at walls", 64, _insulated(2.0, -1.0, 2), 5.0, 1 / 100),
         Partial(
             "boussinesq",

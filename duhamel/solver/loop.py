@@ -241,13 +241,17 @@ def _status(
 
 
 def local_error(stepper: Stepper, env: Env) -> Array:
-    """Root mean square of the step's error estimate, 0 where the method has none. Its gradient at 0 is 0."""
+    """Root mean square of the step's error estimate, 0 where the method has none.
+
+    Its gradient is 0 where it lies below the rounding of x1: the direction of such an estimate is noise.
+    """
     if stepper.method.error_order is None:
         return jnp.zeros(())
     ones = jax.tree.map(lambda leaf: jnp.ones((), leaf.real.dtype), env["error"])
     square = squared_norm(env["error"], ones, stepper.lanes)
-    positive = square > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1.0)), 0.0)
+    size = jax.lax.stop_gradient(squared_norm(env["x1"], ones, stepper.lanes))
+    known = square > jnp.finfo(square.dtype).eps ** 2 * size
+    return jnp.where(known, jnp.sqrt(jnp.where(known, square, 1.0)), jnp.sqrt(jax.lax.stop_gradient(square)))
 
 
 def unfinished(state: State) -> Bool[Array, ""]:

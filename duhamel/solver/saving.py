@@ -26,10 +26,9 @@ def record_step(task: Task, old: State, new: State, at: Moment, env: Env, move: 
     if task.ts is not None:
         upto = new.s if not task.marked else jnp.where(new.status == Status.event, end + _dt(landing), new.s)
         due = move & inside(task.ts, saved, upto, jnp.sign(task.span))
-        landed = isinstance(task.control, CFL) and not task.marked
         at_times, saved = jax.lax.cond(
             jnp.any(due),
-            lambda: _save_end(task, new, due) if landed else _save_times(task, old, new, upto, at, env, move),
+            lambda: _save_times(task, old, new, upto, at, env, move, due),
             lambda: (at_times, saved),
         )
     return new._replace(saves=(at_times, every, times), saved=saved)
@@ -39,17 +38,32 @@ def _dt(landing: Any) -> Any:
     return 0.0 if landing is None else landing.dt
 
 
-def _save_end(task: Task, new: State, due: Array) -> tuple[PyTree, Array]:
-    """Steps by a CFL number end at the save times: nothing lies in between."""
-    time = task.ts[jnp.minimum(new.saved, task.ts.shape[0] - 1)]
-    x = moved(new.slots["x"], time + jnp.zeros_like(new.s), task.t0, task.stepper)
-    return write(new.saves[0], new.saved, output(task, task.t0 + time, x), due), new.saved + due
-
-
 def _save_times(
+    task: Task, old: State, new: State, upto: Array, at: Moment, env: Env, move: Array, due: Array
+) -> tuple[PyTree, Array]:
+    """Write every save time the step passed. On a grid that contains them, that is the end of the step, for which
+    nothing is interpolated."""
+    time = task.ts[jnp.minimum(new.saved, task.ts.shape[0] - 1)]
+    eps = 4 * jnp.finfo(task.span.dtype).eps
+    ends = due & (jnp.abs(time - upto) <= eps * jnp.maximum(jnp.abs(time), jnp.abs(upto)))
+    if task.marked:  # an event or a discontinuity ends a step with a state of its own
+        return _between(task, old, new, upto, at, env, move)
+
+    def write_ends() -> tuple[PyTree, Array]:
+        late = upto - jax.lax.stop_gradient(upto)  # 0, but the end of the step may move, the time asked for does not
+        x = moved(env["x1"], time - late, task.t0, task.stepper)
+        return write(new.saves[0], new.saved, output(task, task.t0 + time, x), due), new.saved + due
+
+    if isinstance(task.control, CFL):  # its steps end at the save times: nothing lies in between
+        return write_ends()
+    between = lambda: _between(task, old, new, upto, at, env, move)  # noqa: E731
+    return jax.lax.cond(jnp.all(ends == due), write_ends, between)
+
+
+def _between(
     task: Task, old: State, new: State, upto: Array, at: Moment, env: Env, move: Array
 ) -> tuple[PyTree, Array]:
-    """Write every save time the step passed; a lane that passed none waits for the others."""
+    """By dense output; a lane that passed no more save times waits for the others."""
     stepper = task.stepper
     basis = stepper.densify(at, env)
     sign = jnp.sign(task.span)
