@@ -13,6 +13,8 @@ from duhamel.report.page import write_page
 from duhamel.report.record import Record, check_json, write_json
 
 BENCHMARKS = {
+    "emulator": "a training step of a Fourier neural operator, and its layers at another resolution, against "
+    "neuraloperator",
     "ensemble": "Lorenz and Van der Pol lanes, each with its own steps, against vmap(diffrax) at equal tolerance",
     "compile": "the first call of a solve and of its gradient, against diffrax on the same problem",
     "detest": "the 25 problems of DETEST, by method and tolerance: error at the end, evaluations, steps",

@@ -52,10 +52,10 @@ class Conv(eqx.Module):
         lanes, space = u.shape[1 : -self.dim], u.shape[-self.dim :]
         around = [(0, 0)] * (u.ndim - self.dim) + [(self.weight.shape[-1] // 2,) * 2] * self.dim
         u = jnp.pad(u, around, mode="wrap" if self.padding == "periodic" else "constant")
-        letters = _SPACE[: self.dim]
+        letters, dtype = _SPACE[: self.dim], jnp.result_type(u, self.weight)
         y = jax.lax.conv_general_dilated(
-            u.reshape(u.shape[0], -1, *u.shape[-self.dim :]),
-            self.weight,
+            u.reshape(u.shape[0], -1, *u.shape[-self.dim :]).astype(dtype),
+            self.weight.astype(dtype),
             (self.stride,) * self.dim,
             "VALID",
             dimension_numbers=("CN" + letters, "OI" + letters, "CN" + letters),
