@@ -9,7 +9,7 @@ shifted wavelets has side lobes, where a descent gets stuck ("cycle skipping"), 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .card import Card, Context, Measurement
+from .card import Card, Context, Measurement, Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +57,7 @@ def norms() -> list[Measurement]:
 
 
 def deblurring(images: int) -> list[Measurement]:
-    """Pictures of smooth blobs on 64 x 64 points under a Gaussian blur of 1 % of the side; noise in |m| > 12.
+    """Pictures of smooth blobs on 64 x 64 points under a Gaussian blur of 1 % of the side; noise in |m| > 12, or below.
 
     The error of each s is that of its best iterate, which is what is lost even with a perfect rule for stopping.
     """
@@ -72,20 +72,34 @@ def deblurring(images: int) -> list[Measurement]:
     square = -grid.laplacian()
     blur = np.exp(-0.5 * square * (0.01 * 2 * np.pi) ** 2)
     truth = np.fft.rfft2(pictures)
-    shaped = np.fft.irfft2(np.fft.rfft2(np.random.default_rng(0).normal(size=pictures.shape)) * (square > 12**2))
-    shaped *= 0.1 * pictures.std() / shaped.std()
-    data = blur * truth + np.fft.rfft2(shaped)
-    best = {}
+    white = np.fft.rfft2(np.random.default_rng(0).normal(size=pictures.shape))
+    high, low = (_of_size(white * part, 0.1 * pictures.std()) for part in (square > 12**2, square <= 12**2))
+    rough, smooth = {}, {}
     for s in (-1.0, 0.0, 1.0):
-        best[s] = float(np.mean(best_iterate(data, blur, (1 + square) ** s, truth, pictures)))
+        weight = (1 + square) ** s
+        rough[s] = float(np.mean(best_iterate(blur * truth + high, blur, weight, truth, pictures)))
+        smooth[s] = float(np.mean(best_iterate(blur * truth + low, blur, weight, truth, pictures)))
     return [
         Measurement(
             "deblurring, rough noise: best error with s = -1 over best error with L2",
-            best[-1.0] / best[0.0],
+            rough[-1.0] / rough[0.0],
             high=0.9,
-            note=f"relative L2 errors {best[-1.0]:.3f} and {best[0.0]:.3f}; s = 1: {best[1.0]:.3f}",
-        )
+            note=f"relative L2 errors {rough[-1.0]:.3f} and {rough[0.0]:.3f}; s = 1: {rough[1.0]:.3f}",
+        ),
+        Measurement(
+            "deblurring, smooth noise: best error with s = 1 over best error with L2",
+            smooth[1.0] / smooth[0.0],
+            high=1.0,
+            note=f"relative L2 errors {smooth[1.0]:.3f} and {smooth[0.0]:.3f}; s = -1: {smooth[-1.0]:.3f}",
+        ),
     ]
+
+
+def _of_size(modes: "np.ndarray", size: float) -> "np.ndarray":
+    """Modes of noise with the given root mean square."""
+    import numpy as np
+
+    return modes * (size / np.fft.irfft2(modes).std())
 
 
 def best_iterate(data: "np.ndarray", blur: "np.ndarray", weight: "np.ndarray", truth: "np.ndarray", of: Any) -> Any:
@@ -143,7 +157,7 @@ def speed(context: Context) -> list[Measurement]:
     name = "wave speed: narrower side of the basin of s = {} over L2's"
     return [
         Measurement(name.format(-1), wider[-1.0], low=1.1, note=said),
-        Measurement(name.format(-2), wider[-2.0], low=1.5),
+        Measurement(name.format(-2), wider[-2.0], low=2.0, note="twice is what was asked of s < 0"),
         Measurement(name.format(-3), wider[-3.0], low=2.0),
         Measurement("error of the speed from twice the edge of L2's basin, s = -3", ends[-3.0], high=1e-3, note=worse),
         Measurement("error of the speed from there, L2", ends[0.0], low=0.05, note="stuck behind a side lobe"),
@@ -189,10 +203,11 @@ def draw_misfits(context: Context, trial: "np.ndarray", curves: dict[float, "np.
 card = Card(
     id="sobolev-misfit",
     claim="Sobolev norms of negative order as data misfit regularise implicitly: with rough noise they deblur better "
-    "than L2, and in the inversion of wave speeds they converge from worse first "
-    "models.",
+    "than L2, and in the inversion of wave speeds they converge from worse first models; with smooth noise positive "
+    "orders deblur better.",
     source="Zhu, Hu, Lou and Yang, Implicit Regularization Effects of the Sobolev Norms in Image Processing, 2021, "
     "arXiv 2109.06255",
     check=check,
+    expects=Verdict.in_part,  # s = -2 widens the basin 1.8 times and s = -3 three times; smooth noise prefers L2
     seconds=40,
 )
