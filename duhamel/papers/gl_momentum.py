@@ -145,7 +145,7 @@ def graph() -> tuple["np.ndarray", "np.ndarray", "np.ndarray"]:
     near = near.maximum(near.T)
     root = diags_array(1 / np.sqrt(np.asarray(near.sum(axis=1)).ravel()))
     values, waves = eigsh(root @ near @ root, k=200, which="LA", v0=np.ones(len(truth)))
-    return 1 - values, waves, truth
+    return 1 - values, waves, np.asarray(truth)
 
 
 def problem(
