@@ -6,7 +6,7 @@ Convex-concave splitting: (1 + tau (eps L + s/eps)) u+ = y + tau (s y - W'(y))/e
 where |u| <= 1. y = u is the gradient flow, whose energy falls for any tau; y = u + beta (u - u_before) is momentum
 (FISTA: beta = n/(n + 3)).
 On the graph L is the normalised Laplacian of the ten nearest neighbours, one u a class, with a penalty that holds the
-labels of 5 % of the images; L is kept by its 200 longest waves.
+labels of 5 % of the images; L is kept by its 100 longest waves.
 """
 
 from collections.abc import Callable, Sequence
@@ -118,7 +118,7 @@ def digits(context: Context) -> list[Measurement]:
         fast, u_fast = descend(step, energy, u0, 0.9, STEPS)
         level = 1.05 * min(slow.min(), fast.min())
         found.append((right(u_slow), right(u_fast), count(slow, level), count(fast, level)))
-    a, b, n, m = np.mean(found, axis=0)
+    a, b, n, m = np.mean(found, axis=0).tolist()
     return [
         Measurement("accuracy of momentum on digits with 5 % of the labels", b, low=0.9),
         Measurement("accuracy of the gradient flow minus that of momentum, points", 100 * (a - b), high=1.0),
@@ -132,7 +132,7 @@ def digits(context: Context) -> list[Measurement]:
 
 
 def graph() -> tuple["np.ndarray", "np.ndarray", "np.ndarray"]:
-    """The longest waves of the digits' graph: eigenvalues (200,), eigenvectors (1797, 200), and the labels."""
+    """The longest waves of the digits' graph: eigenvalues (100,), eigenvectors (1797, 100), and the labels."""
     import numpy as np
     from scipy.sparse import diags_array
     from scipy.sparse.linalg import eigsh
@@ -144,7 +144,7 @@ def graph() -> tuple["np.ndarray", "np.ndarray", "np.ndarray"]:
     near.data = np.exp(-((near.data / np.median(near.data)) ** 2))
     near = near.maximum(near.T)
     root = diags_array(1 / np.sqrt(np.asarray(near.sum(axis=1)).ravel()))
-    values, waves = eigsh(root @ near @ root, k=200, which="LA", v0=np.ones(len(truth)))
+    values, waves = eigsh(root @ near @ root, k=100, which="LA", v0=np.ones(len(truth)))
     return 1 - values, waves, np.asarray(truth)
 
 

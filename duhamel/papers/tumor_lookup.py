@@ -2,9 +2,9 @@
 
 Fisher-KPP, u_t = D Laplace u + r u (1 - u), from a seed in the middle of a box of 10, to t = 1; log D and log r are
 drawn uniformly from [0.2, 0.8] and [4, 10]. Observed are the field with noise of 0.2 at every point, and the regions
-where it exceeds 0.25 and 0.6, as a segmentation has them. A query is a scan of the library (least squares or Dice) or of
-its principal components; the traditional way is a fit by gradients through the solver. Errors are root mean squares in
-log D and log r.
+where it exceeds 0.25 and 0.6, as a segmentation has them. A query is a scan of the library (least squares or Dice), or
+of its principal components; the traditional way is a fit by gradients through the solver. Errors are root mean squares
+in log D and log r.
 """
 
 import time
@@ -210,11 +210,11 @@ def draw(context: Context, errors: dict[int, float], scan: float, fit: float) ->
 
 card = Card(
     id="tumor-lookup",
-    claim="Looking a tumour up in a library of Fisher-KPP simulations gives its parameters as well as a fit by gradients, "
-    "an order of magnitude faster; the error falls with the library's size as the number of parameters says, and a "
-    "compressed search gives up little.",
-    source="Ezhov et al., A for-loop is all you need. For solving the inverse problem in the case of personalized tumor "
-    "growth modeling, Machine Learning for Health 2022, PMLR 193:566 (without a DOI)",
+    claim="Looking a tumour up in a library of Fisher-KPP simulations gives its parameters as well as a fit by "
+    "gradients, an order of magnitude faster; the error falls with the library's size as the number of parameters "
+    "says, and a compressed search gives up little.",
+    source="Ezhov et al., A for-loop is all you need. For solving the inverse problem in the case of personalized "
+    "tumor growth modeling, Machine Learning for Health 2022, PMLR 193:566 (without a DOI)",
     check=check,
     seconds=40,
 )
