@@ -23,6 +23,7 @@ BENCHMARKS = {
     "sde-grid": "stochastic equations on a fixed grid: times, against lax.scan on the same draws and diffrax",
     "cde": "linear controlled equations: exact flows, composed, against stepping with diffrax and with our own solve",
     "gradient": "gradients of an ensemble with shared weights against grad(vmap(diffrax)), with memory",
+    "spectral": "periodic spectral solvers against exponax: error at equal steps, times, and the bare transforms",
     "stiff": "stiff chemistry: ensembles against vmap(diffrax Kvaerno5), single solves against SciPy and others",
 }
 PEERS = {

@@ -11,7 +11,7 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
 def test_there_are_examples():
-    assert len(EXAMPLES) == 3
+    assert len(EXAMPLES) == 4
 
 
 def test_the_first_solve(capsys):
@@ -49,6 +49,21 @@ def test_what_the_readme_names_exists():
     assert [name for name in sorted(named) if not hasattr(dh, name)] == []
 
 
+def test_partial_equations(capsys):
+    import jax
+    import numpy as np
+
+    names = {}
+    with jax.enable_x64(False):  # as a newcomer has it
+        exec(EXAMPLES[2], names)
+    assert names["kdv"].x.shape == (51, 256)
+    assert np.asarray(names["kdv"].x).sum(axis=1) == pytest.approx(np.full(51, names["kdv"].x[0].sum()), rel=1e-4)
+    x = names["rod"].coordinates()[0]
+    assert np.asarray(names["warm"].x) == pytest.approx(1 - 2 * x / 3, abs=1e-4)
+    assert np.all(np.isfinite(names["spots"].x))
+    assert "(51, 256)" in capsys.readouterr().out
+
+
 def test_the_first_sampler(capsys, tmp_path, monkeypatch):
     import numpy as np
 
@@ -56,7 +71,7 @@ def test_the_first_sampler(capsys, tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     names = {}
-    exec(EXAMPLES[2], names)
+    exec(EXAMPLES[3], names)
     x = np.asarray(names["x"])
     assert x.shape == (1000, 2)
     assert 430 <= np.sum(x[:, 0] > 0) <= 570  # binomial, four standard deviations
