@@ -105,7 +105,10 @@ def slope(e):
     return np.log2(np.array(e[:-1]) / np.array(e[1:]))[-1]
 
 
-@pytest.mark.parametrize(("depth", "order"), [(1, 1), (2, 2), (3, 3), (4, 4)])
+DEEP = pytest.mark.slow  # compiles for most of a minute on a busy machine
+
+
+@pytest.mark.parametrize(("depth", "order"), [(1, 1), (2, 2), (3, 3), pytest.param(4, 4, marks=DEEP)])
 def test_log_ode_on_stairs(depth, order):
     """Steps to the right and up, two a window: nothing is smooth, and depth N has order N."""
 
@@ -132,7 +135,7 @@ def test_log_ode_on_a_smooth_path(depth, order):
     assert abs(slope(e) - order) < 0.2
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+@pytest.mark.parametrize("depth", [1, 2, 3, pytest.param(4, marks=DEEP)])
 def test_stepping_the_log_ode_is_the_flow(depth):
     """Brackets of vector fields by jvp and of matrices by products: the same equation on every window."""
     path = PATHS["natural"]

@@ -5,8 +5,12 @@ import pytest
 from duhamel.papers import registry, runner
 from duhamel.papers.card import Context
 
+# Their fast checks take 20 seconds and more: `make slow`.
+LONG = {"chorus-plus", "fno-neural-operator", "general-covariance-aug", "neural-des"}
+CARDED = [e.id for e in registry.select(state="carded")]
 
-@pytest.mark.parametrize("id", [e.id for e in registry.select(state="carded")])
+
+@pytest.mark.parametrize("id", [pytest.param(i, marks=pytest.mark.slow) if i in LONG else i for i in CARDED])
 def test_the_verdict_stands(id):
     outcome = runner.run(id, Context(fast=True))
     assert outcome.failure == ""

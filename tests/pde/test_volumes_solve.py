@@ -76,8 +76,16 @@ def test_an_ensemble_gives_every_lane_its_own_steps():
     np.testing.assert_allclose(sols.x[0], fv.solve(law, mesh, u0, 0.1).x, rtol=0, atol=1e-13)
 
 
-@pytest.mark.parametrize("sides", [fv.Periodic(), fv.Wall()], ids=["periodic", "walls"])
-@pytest.mark.parametrize("reconstruct", [fv.PiecewiseConstant(), fv.MUSCL(), fv.WENO5()], ids=str)
+@pytest.mark.parametrize(
+    ("reconstruct", "sides"),
+    [
+        (fv.PiecewiseConstant(), fv.Wall()),
+        (fv.MUSCL(), fv.Periodic()),
+        (fv.MUSCL(), fv.Wall()),
+        (fv.WENO5(), fv.Wall()),
+    ],
+    ids=str,
+)
 def test_mass_and_energy_are_conserved_to_rounding(sides, reconstruct):
     law, mesh, u0 = fv.Euler(dim=2), fv.box((12, 10), (1.0, 0.7), sides=sides), None
     rng = np.random.default_rng(0)
