@@ -81,7 +81,7 @@ def test_the_first_sampler(capsys, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "command", sorted(set(re.findall(r"(?<!import )duhamel ([a-z]+ [a-z]+(?:-[a-z0-9]+)*)", README)))
+    "command", sorted(set(re.findall(r"(?<!import )(?<!from )duhamel ([a-z]+ [a-z]+(?:-[a-z0-9]+)*)", README)))
 )
 def test_a_command_of_the_readme_is_known(command, capsys):
     """Parsing only: an unknown word would be refused."""
