@@ -175,9 +175,9 @@ class GrayScott(ReactionDiffusion):
         u_t = diffusivity_u Laplacian(u) - u v^2 + feed (1 - u)
         v_t = diffusivity_v Laplacian(v) + u v^2 - (feed + kill) v
 
-    What one sees, with the default diffusivities on a box of side 2.5 or so: (feed, kill) = (0.014, 0.054) gliders,
-    (0.098, 0.057) bubbles, (0.029, 0.057) maze, (0.058, 0.065) worms, (0.018, 0.051) spirals, (0.03, 0.062) spots.
-    Patterns take times of 1000 and more. Source: Pearson, Science 261 (1993) 189.
+    What one sees, with the default diffusivities and 100 points per unit of length: (feed, kill) = (0.014, 0.054)
+    gliders, (0.098, 0.057) bubbles, (0.029, 0.057) maze, (0.058, 0.065) worms, (0.018, 0.051) spirals, (0.03, 0.062)
+    spots. Patterns take times of 1000 and more. Source: Pearson, Science 261 (1993) 189.
     """
 
     fields: ClassVar[tuple[str, ...]] = ("u", "v")
