@@ -8,8 +8,7 @@ with torch.no_grad():
 
 from typing import Any
 
-from .rows.plan import Plan as Plan
-from .rows.plan import compose as compose
+from .rows.plan import Plan as Plan, compose as compose
 from .rows.run_torch import run_torch as run_torch
 
 load = Plan.load

@@ -9,17 +9,20 @@ import tyro
 
 from duhamel.report.nearest import nearest
 
-from . import commands
+from .commands import Bench, Demo, Sample, Solve, Train
+from .data import Data
+from .papers import Papers
+from .plan import Plan
 
 SUBCOMMANDS = {
-    "demo": commands.Demo,
-    "solve": commands.Solve,
-    "sample": commands.Sample,
-    "train": commands.Train,
-    "data": commands.Data,
-    "plan": commands.Plan,
-    "papers": commands.Papers,
-    "bench": commands.Bench,
+    "demo": Demo,
+    "solve": Solve,
+    "sample": Sample,
+    "train": Train,
+    "data": Data,
+    "plan": Plan,
+    "papers": Papers,
+    "bench": Bench,
 }
 
 DESCRIPTION = """Solve and learn differential equations: neural ODEs, diffusion samplers and PDE solvers on one engine.

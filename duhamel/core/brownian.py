@@ -22,8 +22,7 @@ import jax.numpy as jnp
 
 from .levy import METHODS, counted_area
 from .threefry import normal, words
-from .wavelets import Matrix
-from .wavelets import weights as tree_weights
+from .wavelets import Matrix, weights as tree_weights
 
 NAMES = ("dW", "H", "K", "A")
 VARIANCE = {"dW": 1.0, "H": 1 / 12, "K": 1 / 720}

@@ -12,8 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import phi as host
-from . import phi_traced as traced
+from . import phi as host, phi_traced as traced
 from .linear import Linear, concrete, like
 
 

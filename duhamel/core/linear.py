@@ -21,8 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from . import phi as host
-from . import phi_traced as traced
+from . import phi as host, phi_traced as traced
 from .quadrature import gauss_legendre
 
 

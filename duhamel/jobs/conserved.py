@@ -80,7 +80,7 @@ CONSERVED = {
         Conserved(
             "shallow-water",
             "shallow water, g = 1, a dam between depths 1 and 0.1 breaks",
-            lambda: volumes.ShallowWater(1.0),
+            lambda: volumes.ShallowWater(gravity=1.0),
             volumes.Outflow(),
             _jump((1.0, 0.0), (0.1, 0.0)),
             0.3,
@@ -89,7 +89,7 @@ CONSERVED = {
         Conserved(
             "mhd",
             "ideal magnetohydrodynamics, Brio and Wu's shock tube",
-            lambda: volumes.MHD(2.0),
+            lambda: volumes.MHD(gamma=2.0),
             volumes.Outflow(),
             _jump((1, 0, 0, 0, 0.75, 1, 0, 1.0), (0.125, 0, 0, 0, 0.75, -1, 0, 0.1)),
             0.1,

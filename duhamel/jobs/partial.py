@@ -164,7 +164,7 @@ PARTIAL = {
             2 * np.pi,
             1 / 400,
             _coherent,
-            lambda: pde.Schroedinger(_well),
+            lambda: pde.Schroedinger(potential=_well),
         ),
     )
 }

@@ -22,11 +22,8 @@ from duhamel.rows.step import Scaled
 from .base import Bound, DenseRows, Env, Moment, RowMethod, Tabled, hermite, norm
 from .fits import refuse
 from .tableaux.dopri import DOPRI5, DOPRI8
-from .tableaux.low import BOSH3, EULER, HEUN, MIDPOINT, RALSTON
-from .tableaux.low import RK4 as RK4_TABLEAU
-from .tableaux.ssp import SSPRK2 as SSPRK2_TABLEAU
-from .tableaux.ssp import SSPRK3 as SSPRK3_TABLEAU
-from .tableaux.ssp import SSPRK104 as SSPRK104_TABLEAU
+from .tableaux.low import BOSH3, EULER, HEUN, MIDPOINT, RALSTON, RK4 as RK4_TABLEAU
+from .tableaux.ssp import SSPRK2 as SSPRK2_TABLEAU, SSPRK3 as SSPRK3_TABLEAU, SSPRK104 as SSPRK104_TABLEAU
 from .tableaux.tableau import Tableau
 from .tableaux.tsit5 import TSIT5
 from .tableaux.verner import VERNER6, VERNER7, VERNER8, VERNER9

@@ -38,8 +38,7 @@ from .newton import (
     solved,
     unprepared,
 )
-from .tableaux import imex as tableaux
-from .tableaux import kencarp
+from .tableaux import imex as tableaux, kencarp
 from .tableaux.imex import ImexTableau, Weights
 
 EXPLICIT, IMPLICIT = 0, 1

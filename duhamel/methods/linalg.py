@@ -27,8 +27,7 @@ import numpy as np
 from jax import lax
 from jax.core import Tracer
 
-from . import jacobian as jac
-from . import lu
+from . import jacobian as jac, lu
 
 UNROLLED = (
     10  # largest n that is unrolled over pivots, by lanes; above it LAPACK is as fast and compiles sooner (see lu)

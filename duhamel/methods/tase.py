@@ -22,9 +22,7 @@ from .base import Bound, Env, Moment, Slots, Tabled
 from .fits import refuse
 from .jacobian import Flat, time_derivative
 from .linalg import DenseLU, LinearSolver
-from .tableaux.tase import MSRKTASE2 as TABLEAU2
-from .tableaux.tase import MSRKTASE3 as TABLEAU3
-from .tableaux.tase import TASETableau
+from .tableaux.tase import MSRKTASE2 as TABLEAU2, MSRKTASE3 as TABLEAU3, TASETableau
 
 
 class TASE(Tabled):

@@ -84,7 +84,7 @@ def shock_tubes(context: Context) -> list[Measurement]:
 
     from duhamel.pde import volumes
 
-    law, n = volumes.MHD(2.0), 50 if context.fast else 100
+    law, n = volumes.MHD(gamma=2.0), 50 if context.fast else 100
     fine = volumes.box((16 if context.fast else 32) * n, sides=volumes.Outflow())
     truth = march(law, fine, volumes.MUSCL(), tube(law, fine.centres()[0]), 0.1)
     found = []
@@ -107,7 +107,7 @@ def closed_box() -> list[Measurement]:
 
     from duhamel.pde import volumes
 
-    law, scheme, mesh = volumes.MHD(2.0), volumes.SpectralDifference(3), volumes.box(96)
+    law, scheme, mesh = volumes.MHD(gamma=2.0), volumes.SpectralDifference(3), volumes.box(96)
     u0 = scheme.averages(mesh, lambda x: tube(law, np.abs(2 * x - 1)))
     u = march(law, mesh, scheme, u0, 0.2)
     before, after = (np.asarray(scheme.integral(mesh, v))[[0, 7]] for v in (u0, u))

@@ -66,7 +66,7 @@ def dams(context: Context) -> list[Measurement]:
         for n in cells:
             mesh = volumes.box(n, start=-0.5, sides=volumes.Outflow())
             (x,) = mesh.centres()
-            u = march(volumes.ShallowWater(1.0), mesh, np.stack([np.where(x < 0, 1.0, shallow), 0 * x]), 0.2)
+            u = march(volumes.ShallowWater(gravity=1.0), mesh, np.stack([np.where(x < 0, 1.0, shallow), 0 * x]), 0.2)
             errors.append(float(np.abs(u[0] - dam_break(1.0, shallow, x / 0.2, 1.0)[0]).mean()))
         note = f"mean error {errors[-1]:.1e} of a depth of 1 with {cells[-1]} cells"
         found.append(Measurement(f"order of a dam break, {name} bed", slope(cells, errors), low=0.9, note=note))
@@ -111,7 +111,7 @@ def simple_waves(context: Context) -> list[Measurement]:
             h, v = simple_wave((np.arange(n) + 0.5)[:, None] / n + 0.5 / n * nodes, t)
             return np.stack([h @ weights, (h * v) @ weights]) / 2
 
-        u, exact = march(volumes.ShallowWater(1.0), volumes.box(n), averages(0.0), t)[0], averages(t)[0]
+        u, exact = march(volumes.ShallowWater(gravity=1.0), volumes.box(n), averages(0.0), t)[0], averages(t)[0]
         errors.append(float(np.abs(u - exact).mean()))
         for split in (volumes.takacs_split(u, exact), volumes.fourier_split(u, exact)):
             gap = max(gap, abs(split.dissipation + split.dispersion - split.total))

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from duhamel.core import phi as host
-from duhamel.core import phi_traced as traced
+from duhamel.core import phi as host, phi_traced as traced
 from duhamel.core.quadrature import gauss_legendre
 
 BITS = 900

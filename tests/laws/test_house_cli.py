@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -16,6 +17,9 @@ COMMANDS = [
     ("solve",),
     ("sample",),
     ("train",),
+    ("data",),
+    ("data", "generate"),
+    ("data", "show"),
     ("plan",),
     ("plan", "list"),
     ("plan", "show"),
@@ -46,6 +50,15 @@ def parsed(*words, capsys):
         code = stop.code
     out = capsys.readouterr()
     return code, out.out, out.err
+
+
+def test_help_names_every_equation(capsys):
+    from duhamel.jobs import conserved, ordinary, partial, steady
+
+    _, out, _ = parsed("solve", "--help", capsys=capsys)
+    names = re.findall(r"[a-z0-9-]+", re.sub(r"-\s+│?\s*", "-", out))
+    known = {*ordinary.ORDINARY, *partial.PARTIAL, *conserved.CONSERVED, *steady.STEADY}
+    assert known <= set(names)
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda w: " ".join(w) or "duhamel")

@@ -8,8 +8,7 @@ import pytest
 from duhamel.jobs.ordinary import ORDINARY
 from duhamel.jobs.partial import PARTIAL, prepare
 from duhamel.jobs.plan import check_plan, list_plans, show_plan
-from duhamel.jobs.sample import Wish as SampleWish
-from duhamel.jobs.sample import sample
+from duhamel.jobs.sample import Wish as SampleWish, sample
 from duhamel.jobs.solve import Wish, solve_equation
 from duhamel.jobs.train import train
 

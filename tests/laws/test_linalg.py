@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from duhamel.methods import jacobian as jac
-from duhamel.methods import lu
+from duhamel.methods import jacobian as jac, lu
 from duhamel.methods.linalg import Banded, BlockDiagonal, DenseLU, check_mass
 from duhamel.testing import gradient_error
 

@@ -1,0 +1,102 @@
+"""The arguments of `duhamel plan`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, subcommand
+
+from .fields import Int, Json, Name
+
+
+@dataclass
+class PlanList:
+    """The samplers by the names that papers use."""
+
+    json: Json = None
+    """Write the records to this file."""
+
+    def run(self) -> int:
+        from duhamel.jobs.plan import list_plans
+
+        list_plans(self.json)
+        return 0
+
+
+@dataclass
+class PlanShow:
+    """Print a plan: the rows of its step, and its numbers with their names."""
+
+    plan: Positional[Name]
+    """Its name."""
+    steps: int = 5
+    """Steps of the grid."""
+    schedule: str = "vp"
+    """Noise schedule: vp, ve, cosine or edm."""
+    order: Int = None
+    """Order of the method, where it has several."""
+    json: Json = None
+    """Write the records to this file."""
+
+    def run(self) -> int:
+        from duhamel.jobs.plan import show_plan
+
+        show_plan(self.plan, self.steps, self.schedule, self.order, self.json)
+        return 0
+
+
+@dataclass
+class PlanCheck:
+    """Check a plan before any network sees it: consistency, order, noise variance and the rest."""
+
+    plan: Positional[Name]
+    """Its name."""
+    steps: int = 10
+    """Steps of the grid."""
+    schedule: str = "vp"
+    """Noise schedule: vp, ve, cosine or edm."""
+    order: Int = None
+    """Order of the method, where it has several."""
+    json: Json = None
+    """Write the records to this file."""
+
+    def run(self) -> int:
+        from duhamel.jobs.plan import check_plan
+
+        check_plan(self.plan, self.steps, self.schedule, self.order, self.json)
+        return 0
+
+
+@dataclass
+class PlanCompare:
+    """Every plan on the exact mixture: error of the end points at equal numbers of network calls."""
+
+    fast: bool = False
+    """Fewer samples and step numbers."""
+    json: Json = None
+    """Write the records to this file."""
+    name: str = "plans"
+    """The folder in runs/."""
+    runs: Path = Path("runs")
+    """Where the folders of runs are."""
+
+    def run(self) -> int:
+        from duhamel.jobs.plan import compare_plans
+
+        compare_plans(self.fast, self.json, self.name, self.runs)
+        return 0
+
+
+@dataclass
+class Plan:
+    """Diffusion samplers as data: list, print, check and compare them."""
+
+    command: (
+        Annotated[PlanList, subcommand("list")]
+        | Annotated[PlanShow, subcommand("show")]
+        | Annotated[PlanCheck, subcommand("check")]
+        | Annotated[PlanCompare, subcommand("compare")]
+    )
+
+    def run(self) -> int:
+        return self.command.run()

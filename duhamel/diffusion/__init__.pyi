@@ -1,0 +1,19 @@
+from .compare import compare_plans as compare_plans
+from .denoiser import (
+    Converted as Converted,
+    Guided as Guided,
+    Thresholded as Thresholded,
+    as_prediction as as_prediction,
+)
+from .exact import (
+    GaussianMixture as GaussianMixture,
+    gaussian as gaussian,
+    gaussian_flow as gaussian_flow,
+    mixture as mixture,
+)
+from .likelihood import log_likelihood as log_likelihood
+from .mixture1d import Mixture1D as Mixture1D
+from .plans.grid import time_grid as time_grid
+from .plans.registry import SAMPLERS as SAMPLERS, build as build, schedule_of as schedule_of
+from .sampling import sample as sample
+from .schedule import EDM as EDM, VE as VE, VP as VP, Cosine as Cosine, Schedule as Schedule, SubVP as SubVP

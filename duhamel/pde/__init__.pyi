@@ -1,0 +1,28 @@
+from . import elliptic as elliptic, volumes as volumes
+from .axis import Cosine as Cosine, Fourier as Fourier, Legendre as Legendre, Sine as Sine
+from .boundary import Dirichlet as Dirichlet, Neumann as Neumann, Robin as Robin
+from .dispersive import NLSE as NLSE, KdV as KdV
+from .dissipative import Burgers as Burgers, KuramotoSivashinsky as KuramotoSivashinsky
+from .equation import Equation as Equation
+from .evolve import solve as solve
+from .flow import Boussinesq as Boussinesq, MagneticFlow2D as MagneticFlow2D, NavierStokes3D as NavierStokes3D
+from .grid import Grid as Grid, periodic as periodic
+from .navier_stokes import NavierStokes2D as NavierStokes2D, random_vorticity as random_vorticity
+from .pattern import CahnHilliard as CahnHilliard, SwiftHohenberg as SwiftHohenberg
+from .reaction import (
+    AllenCahn as AllenCahn,
+    FisherKPP as FisherKPP,
+    FitzHughNagumo as FitzHughNagumo,
+    GrayScott as GrayScott,
+    Heat as Heat,
+    ReactionDiffusion as ReactionDiffusion,
+)
+from .registry import equation_named as equation_named
+from .space import Space as Space, box as box
+from .waves import (
+    Advection as Advection,
+    KleinGordon as KleinGordon,
+    Schroedinger as Schroedinger,
+    SineGordon as SineGordon,
+    Wave as Wave,
+)

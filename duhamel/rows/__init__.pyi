@@ -1,0 +1,3 @@
+from .canonical import Canonical as Canonical, plans_equal as plans_equal
+from .pattern import Pattern as Pattern, Row as Row
+from .plan import Plan as Plan, Segment as Segment, compose as compose, tabulate as tabulate
