@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from duhamel.pde.axis import Sine
+from duhamel.pde.axes.trigonometric import Sine
 from duhamel.pde.data.files import check_layout, read
 from duhamel.pde.data.generation import Plan, generate, plan
 from duhamel.pde.data.recipe import Recipe

@@ -1,5 +1,7 @@
 from . import elliptic as elliptic, volumes as volumes
-from .axis import Cosine as Cosine, Fourier as Fourier, Legendre as Legendre, Sine as Sine
+from .axes.fourier import Fourier as Fourier
+from .axes.legendre import Legendre as Legendre
+from .axes.trigonometric import Cosine as Cosine, Sine as Sine
 from .boundary import Dirichlet as Dirichlet, Neumann as Neumann, Robin as Robin
 from .dispersive import NLSE as NLSE, KdV as KdV
 from .dissipative import Burgers as Burgers, KuramotoSivashinsky as KuramotoSivashinsky

@@ -19,7 +19,7 @@ from duhamel.core.grid import Number
 from duhamel.core.linear import like
 from duhamel.core.types import Field, Spectrum
 
-from .axis import Axis
+from .axes.base import Axis
 
 
 @dataclass(frozen=True)

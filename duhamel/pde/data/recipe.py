@@ -12,7 +12,7 @@ import numpy as np
 
 import duhamel as dh
 from duhamel.core.grid import Number
-from duhamel.pde.axis import Cosine, Sine
+from duhamel.pde.axes.trigonometric import Cosine, Sine
 from duhamel.pde.equation import Box, Equation
 from duhamel.pde.evolve import solve
 from duhamel.pde.grid import periodic

@@ -1,0 +1,139 @@
+"""Polynomials between two walls, one condition at each, as eigenvectors of d^2/dx^2 in Galerkin's sense.
+
+Source: Shen, SIAM J. Sci. Comput. 15 (1994) 1489 (bases that satisfy the conditions).
+"""
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import scipy.linalg
+from numpy.polynomial import legendre
+
+from duhamel.core.grid import Number
+from duhamel.core.linear import like
+
+from ..boundary import Boundary, Dirichlet
+from .base import Axis
+
+
+@dataclass(frozen=True)
+class Legendre(Axis):
+    """Polynomials with a linear condition at either end, of degree below 2n/3 (n Gauss points: products are exact).
+
+    left, right  `Dirichlet(value)`, `Neumann(value)`, `Robin(alpha, beta, value)`
+    """
+
+    left: Boundary = field(default_factory=Dirichlet)
+    right: Boundary = field(default_factory=Dirichlet)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.n < 9:
+            raise ValueError(f"n = {self.n}: a Legendre axis needs at least 9 points, two thirds of them for modes.")
+        _modes_of(self)
+
+    @property
+    def insulated(self) -> bool:
+        """Neumann's condition at both ends."""
+        return self.left.alpha == 0 and self.right.alpha == 0
+
+    @property
+    def modes(self) -> int:
+        return (2 * self.n) // 3 - 2
+
+    @property
+    def points(self) -> np.ndarray:
+        return self.start + self.length * (legendre.leggauss(self.n)[0] + 1) / 2
+
+    @property
+    def weights(self) -> np.ndarray:
+        return self.length / 2 * legendre.leggauss(self.n)[1]
+
+    @property
+    def square(self) -> np.ndarray:
+        return _modes_of(self)[0]
+
+    @property
+    def norms(self) -> np.ndarray:
+        return np.ones(self.modes)
+
+    def forward(self, u: Any) -> Any:
+        matrix = _values(self, 0) * self.weights[:, None]
+        return jnp.matmul(u, like(matrix, u), precision="highest")
+
+    def backward(self, modes: Any, order: int = 0) -> Any:
+        return jnp.matmul(modes, like(_values(self, order).T, modes), precision="highest")
+
+    def at(self, x: np.ndarray, order: int = 0) -> np.ndarray:
+        s = 2 * (np.asarray(x) - self.start) / self.length - 1
+        coefficients = _modes_of(self)[1]
+        if order:
+            coefficients = legendre.legder(coefficients, order) * (2 / self.length) ** order
+        return legendre.legvander(s, len(coefficients) - 1) @ coefficients
+
+    def kept(self, fraction: Number) -> np.ndarray:
+        del fraction
+        return np.ones(self.modes)
+
+    @property
+    def lift(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        if self.left.homogeneous and self.right.homogeneous:
+            return super().lift
+        a, b = self.start, self.start + self.length
+        # c1 x + c0, or c2 x^2 + c1 x where a constant is invisible to both conditions
+        powers = (2, 1) if self.insulated else (1, 0)
+        value = lambda p, x: x**p  # noqa: E731
+        slope = lambda p, x: p * x ** max(p - 1, 0)  # noqa: E731
+        x0 = np.array([a, b]) - (a + b) / 2
+        rows = [
+            [c.alpha * value(p, x) + sign * c.beta * slope(p, x) for p in powers]
+            for c, x, sign in ((self.left, x0[0], -1), (self.right, x0[1], 1))
+        ]
+        c = np.linalg.solve(np.array(rows), [self.left.value, self.right.value])
+        polynomial = np.poly1d([*c, *[0.0] * powers[1]])
+        x = self.points - (a + b) / 2
+        return polynomial(x), polynomial.deriv(1)(x), polynomial.deriv(2)(x)
+
+
+@cache
+def _modes_of(axis: Legendre) -> tuple[np.ndarray, np.ndarray]:
+    """(square, coefficients (degree + 1, modes) in Legendre polynomials of s in [-1, 1]), largest wave last."""
+    m, J = axis.modes, 2 / axis.length
+    basis = np.zeros((m + 2, m))
+    for k in range(m):  # L_k + a L_{k+1} + b L_{k+2} with the homogeneous conditions, degree by degree
+        degrees = np.arange(k, k + 3)
+        slopes = degrees * (degrees + 1) / 2
+        ends = []
+        for c, sign in ((axis.left, -1), (axis.right, 1)):
+            parity = np.where(degrees % 2 == 0, 1.0, sign)
+            ends.append(c.alpha * parity + c.beta * J * slopes * parity)  # outward slope at -1 is minus the slope
+        A = np.array(ends)
+        try:
+            tail = np.linalg.solve(A[:, 1:], -A[:, 0])
+        except np.linalg.LinAlgError as error:
+            raise ValueError(
+                f"the conditions {axis.left} and {axis.right} leave no polynomial of degree {k + 2} that satisfies "
+                "both: with alpha and beta of one sign there always is one."
+            ) from error
+        basis[k : k + 3, k] = [1.0, *tail]
+    weight = axis.length / 2 * 2 / (2 * np.arange(m + 2) + 1)
+    mass = basis.T @ (weight[:, None] * basis)
+    s, w = legendre.leggauss(m + 3)
+    slopes = legendre.legvander(s, m) @ legendre.legder(basis, 1) * J
+    stiffness = slopes.T @ (axis.length / 2 * w[:, None] * slopes)
+    for c, s_end in ((axis.left, -1.0), (axis.right, 1.0)):
+        if c.beta:
+            at_end = legendre.legvander(np.array([s_end]), m + 1) @ basis
+            stiffness = stiffness + c.alpha / c.beta * at_end.T @ at_end
+    scale = 1 / np.sqrt(np.diag(mass))
+    square, vectors = scipy.linalg.eigh(scale[:, None] * stiffness * scale, scale[:, None] * mass * scale)
+    return -square, basis @ (scale[:, None] * vectors)
+
+
+@cache
+def _values(axis: Legendre, order: int) -> np.ndarray:
+    """(n, modes) at the points."""
+    return axis.at(axis.points, order)
