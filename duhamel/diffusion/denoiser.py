@@ -1,9 +1,9 @@
 """The contract of a diffusion model, and what stands between a model and a plan.
 
 A *denoiser* is D(t, x) = E[x_0 | x_t = x]: a callable of a time and a batch x of shape (batch, ...). Plans are written
-for one of four predictions of the same thing (x = alpha D + sigma eps):
+for one of five predictions of the same thing (x = alpha D + sigma eps):
 
-    data  D        noise  eps        score  -eps / sigma        velocity  alpha eps - sigma D
+    data  D     noise  eps     score  -eps / sigma     velocity  alpha eps - sigma D     flow  eps - D
 """
 
 from collections.abc import Callable
@@ -28,6 +28,8 @@ def convert(value: Any, x: Any, alpha: Any, sigma: Any, source: Prediction, targ
     elif source == "velocity":
         norm = alpha**2 + sigma**2
         D, eps = (alpha * x - sigma * value) / norm, (sigma * x + alpha * value) / norm
+    elif source == "flow":
+        D, eps = (x - sigma * value) / (alpha + sigma), (x + alpha * value) / (alpha + sigma)
     else:
         eps = value if source == "noise" else -sigma * value
         D = (x - sigma * eps) / alpha
@@ -35,6 +37,8 @@ def convert(value: Any, x: Any, alpha: Any, sigma: Any, source: Prediction, targ
         return D
     if target == "velocity":
         return alpha * eps - sigma * D
+    if target == "flow":
+        return eps - D
     return eps if target == "noise" else -eps / sigma
 
 

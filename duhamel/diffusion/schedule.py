@@ -18,8 +18,8 @@ import numpy as np
 
 Times = Any  # a number, a NumPy array or a JAX array
 
-Prediction = Literal["data", "noise", "score", "velocity"]
-"""What a model says about x = alpha D + sigma eps: D, eps, -eps / sigma or alpha eps - sigma D."""
+Prediction = Literal["data", "noise", "score", "velocity", "flow"]
+"""What a model says about x = alpha D + sigma eps: D, eps, -eps / sigma, alpha eps - sigma D, or eps - D."""
 
 
 def _namespace(t: Times) -> Any:
@@ -271,3 +271,67 @@ class EDM(Schedule):
 
     def g2(self, t: Times) -> Times:
         return 2.0 * t
+
+
+@dataclass(frozen=True)
+class Flow(Schedule):
+    """Rectified flow (Liu et al., arXiv 2209.03003; Lipman et al., arXiv 2210.02747): alpha = 1 - t and sigma = t.
+
+    Its models predict the flow eps - D = dx/dt. Times here fall from noise (t near 1) to data (t = 0), as everywhere.
+    alpha is 0 at t = 1, so sampling begins a little before; `shift` s moves noise levels, rho -> s rho (arXiv
+    2403.03206: s = 3 for large images).
+    """
+
+    shift: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.shift > 0:
+            raise ValueError(f"shift = {self.shift}: the factor of the noise levels must be positive; 1 is none.")
+
+    @property
+    def t_max(self) -> float:
+        return 0.999
+
+    @property
+    def t_min(self) -> float:
+        return 1e-3
+
+    def alpha(self, t: Times) -> Times:
+        return (1.0 - t) / (1.0 + (self.shift - 1.0) * t)
+
+    def rho(self, t: Times) -> Times:
+        return self.shift * t / (1.0 - t)
+
+    def t_of_rho(self, rho: Times) -> Times:
+        return rho / (self.shift + rho)
+
+    def f(self, t: Times) -> Times:
+        return -1.0 / (1.0 - t) - (self.shift - 1.0) / (1.0 + (self.shift - 1.0) * t)
+
+    def g2(self, t: Times) -> Times:
+        return 2 * self.sigma(t) ** 2 / (t * (1.0 - t))
+
+
+@dataclass(frozen=True)
+class MeanReverting(VP):
+    """dx = f (mu - x) dt + g dw with g^2 = 2 sigma_inf^2 f (IR-SDE, arXiv 2301.11699)
+
+    alpha is VP's and sigma is sigma_inf times VP's: x_t = alpha x_0 + (1 - alpha) mu + sigma eps. Plans for x - mu are
+    plans for x with a column for mu; see `plans.mean_reverting`.
+    """
+
+    sigma_inf: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.sigma_inf > 0:
+            raise ValueError(f"sigma_inf = {self.sigma_inf}: the noise that remains must be positive.")
+
+    def rho(self, t: Times) -> Times:
+        return self.sigma_inf * super().rho(t)
+
+    def t_of_rho(self, rho: Times) -> Times:
+        return super().t_of_rho(rho / self.sigma_inf)
+
+    def g2(self, t: Times) -> Times:
+        return self.sigma_inf**2 * self.beta(t)

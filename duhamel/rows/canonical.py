@@ -7,8 +7,9 @@ Run on unit vectors, `step` gives every evaluation point and the final state as 
 with the k-th point free of Fk and later: a strictly lower-triangular matrix. Two plans with equal matrices are one
 method: `plans_equal(ddim, unipc_of_order_1)`.
 
-A model may return data D, noise eps, the score S or the velocity v; with x = alpha D + sigma eps each is u x + w D, so
-a plan for one is rewritten for another by substituting  P = u_P x + (w_P / w_Q) (Q - u_Q x)  point by point.
+A model may return data D, noise eps, the score S, the velocity v or the flow eps - D; with x = alpha D + sigma eps each
+is u x + w D, so a plan for one is rewritten for another by substituting  P = u_P x + (w_P / w_Q) (Q - u_Q x)  point by
+point.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ import numpy as np
 from .host import march
 from .plan import Plan
 
-PREDICTIONS = ("data", "noise", "score", "velocity")
+PREDICTIONS = ("data", "noise", "score", "velocity", "flow")
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +127,7 @@ def converted(form: Canonical, prediction: str, alpha: Callable | None, sigma: C
 def affine(prediction: str | None, alpha: Any, sigma: Any) -> tuple[Any, Any]:
     """(u, w) with prediction = u x + w D, for x = alpha D + sigma eps:
 
-    data D, noise eps = (x - alpha D)/sigma, score S = -eps/sigma, velocity v = alpha eps - sigma D.
+    data D, noise eps = (x - alpha D)/sigma, score S = -eps/sigma, velocity v = alpha eps - sigma D, flow eps - D.
     """
     if prediction == "data":
         return 0.0 * sigma, 1.0 + 0.0 * sigma
@@ -138,6 +139,8 @@ def affine(prediction: str | None, alpha: Any, sigma: Any) -> tuple[Any, Any]:
         return -1 / sigma**2, alpha / sigma**2
     if prediction == "velocity":
         return alpha / sigma, -(alpha**2) / sigma - sigma
+    if prediction == "flow":
+        return 1 / sigma, -(alpha + sigma) / sigma
     raise ValueError(f"prediction must be one of {', '.join(PREDICTIONS)}, got {prediction!r}.")
 
 

@@ -112,20 +112,23 @@ def inversion_margin(plan: Plan, slots: Sequence[str] = ("x",), gain: Callable[[
 
     slots  the slots that are inverted, such as ("x", "previous"); other slots must not feed back
     gain   the model is F = gain(tau) x, one number; None: F = 0, the part that coefficients alone decide
-    A step that cannot be undone gives infinity.
+    A step that cannot be undone gives infinity. Slots that the very first step does not read begin as zeros.
     """
     size, worst = len(slots), 1.0
     models = [lambda tau, z, *args: z * (0.0 if gain is None else gain(tau))] * max(plan.models, 1)
-    forward = backward = np.eye(size)
+    forward = backward = None
     for segment in plan.segments:
         zeros = dict.fromkeys((*segment.pattern.slots, *segment.pattern.draws, *segment.pattern.consts), np.zeros(size))
         units = zeros | dict(zip(slots, np.eye(size), strict=True))
         for n in range(segment.steps):
             env = kept(segment.pattern, step(segment.pattern, *segment.at(n), units, models))
             matrix = np.stack([env[name] for name in slots])  # slots after the step from slots before it
-            if abs(np.linalg.det(matrix)) == 0:
+            if forward is None or backward is None:
+                matrix = matrix[:, np.any(matrix != 0, axis=0)]
+                forward = backward = np.eye(matrix.shape[1])
+            if np.linalg.matrix_rank(matrix) < matrix.shape[1]:
                 return np.inf
-            forward, backward = matrix @ forward, backward @ np.linalg.inv(matrix)
+            forward, backward = matrix @ forward, backward @ np.linalg.pinv(matrix)
             worst = max(worst, float(np.linalg.norm(backward, 2) * np.linalg.norm(forward, 2)))
     return worst
 

@@ -24,11 +24,12 @@ def reverse(plan: Plan) -> Plan:
     Start it with every slot: `back.run(model, end["x"], slots={...})` where end = plan.run(..., save="slots").
     `checks.inversion_margin` says how much rounding it magnifies. ValueError when a step cannot be undone.
     """
-    segments = tuple(_undo(segment, plan.name) for segment in reversed(plan.segments))
+    first = plan.segments[0]
+    segments = tuple(_undo(segment, plan.name, segment is first) for segment in reversed(plan.segments))
     return replace(plan, name=f"{plan.name} reversed", segments=segments, t=plan.t[::-1])
 
 
-def _undo(segment: Segment, name: str) -> Segment:
+def _undo(segment: Segment, name: str, first: bool) -> Segment:
     pattern = segment.pattern
     calls = [row for row in pattern.rows if row.call is not None]
     if pattern.draws:
@@ -71,7 +72,11 @@ def _undo(segment: Segment, name: str) -> Segment:
                 "use an invertible plan such as BDIA."
             )
     for slot in pattern.slots:
-        found = solve(units[slot])
+        column = basis.index(slot)
+        target = units[slot].copy()
+        if first and not np.any(points[0, :, column]) and not np.any(ends[0, :, column]):
+            target[0] = 0.0  # a first step that does not read the slot leaves no trace of it: zero, as slots begin
+        found = solve(target)
         if not found:
             raise ValueError(f"plan {name!r} cannot be undone: slot {slot!r} does not follow from what a step keeps.")
         rows.append(Row(f"before_{slot}", found[0]))

@@ -10,14 +10,15 @@ from duhamel.diffusion.plans.multistep import ddim, multistep, unipc
 from duhamel.diffusion.plans.registry import SAMPLERS, build, schedule_of
 from duhamel.diffusion.plans.singlestep import rho_rk
 from duhamel.diffusion.plans.weights import weights
-from duhamel.diffusion.schedule import EDM, VE, VP, Cosine, SubVP
+from duhamel.diffusion.schedule import EDM, VE, VP, Cosine, Flow, SubVP
 from duhamel.methods.tableaux.low import EULER, HEUN, RK4
 from duhamel.rows.canonical import distance
 from duhamel.rows.checks import consistency, noise_variance, order
 from duhamel.rows.host import march
 from duhamel.rows.plan import Plan, Segment
 
-SCHEDULES = [VP(), SubVP(), VE(), Cosine(), EDM()]
+SCHEDULES = [VP(), SubVP(), VE(), Cosine(), EDM(), Flow()]
+INVERTIBLE = ("bdia", "o-belm")  # their grids end above sigma = 0
 STOCHASTIC_EULER = (
     "euler-maruyama",
     "reverse-diffusion",
@@ -77,6 +78,18 @@ ORDERS = [
     ("ipndm", {}, 2, (320, 640, 1280)),
     ("s-pndm", {}, 2, (160, 320, 640)),
     ("f-pndm", {}, 2, (160, 320, 640)),
+    ("sa-solver", {"tau": 0.0}, 4, (80, 160, 320)),
+    ("sa-solver", {"tau": 0.0, "evaluate": "PECE"}, 4, (80, 160, 320)),
+    ("er-sde", {"scale": "ode", "order": 2}, 2, (80, 160, 320)),
+    ("er-sde", {"scale": "ode"}, 3, (80, 160, 320)),
+    ("er-sde", {"scale": "ode", "derivatives": "published"}, 2, (160, 320, 640)),  # not 3
+    ("hb", {"beta": 0.8}, 1, (160, 320, 640)),
+    ("ghvb", {"order": 2, "beta": 0.5}, 2, (160, 320, 640)),
+    ("ghvb", {"order": 4, "beta": 0.8}, 2, (160, 320, 640)),
+    ("ge", {}, 1, (160, 320, 640)),
+    ("bdia", {}, 2, (80, 160, 320)),
+    ("bdia", {"gamma": 0.5}, 1, (80, 160, 320)),
+    ("o-belm", {}, 2, (80, 160, 320)),
 ]
 
 
@@ -231,12 +244,21 @@ def test_the_rows_of_unipc_are_exact_on_polynomials_in_lambda(corrector, p):
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
 @pytest.mark.parametrize("name", [n for n in SAMPLERS if n not in STOCHASTIC_EULER])
 def test_constant_data_and_noise_are_kept(name, schedule, terminal):
+    terminal = terminal and name not in INVERTIBLE
     assert consistency(build(name, schedule, 11, terminal=terminal), schedule.alpha, schedule.sigma) < 1e-12
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
 def test_exponential_noise_keeps_the_variance_exactly(schedule):
-    for name, options in [("ddim", {"eta": 0.5}), ("ddim", {"eta": 1.0}), ("sde-dpmpp-2m", {})]:
+    span = (0.1, 3.0)
+    for name, options in [
+        ("ddim", {"eta": 0.5}),
+        ("ddim", {"eta": 1.0}),
+        ("sde-dpmpp-2m", {}),
+        ("er-sde", {}),
+        ("sa-solver", {"tau": 0.7}),
+        ("sa-solver", {"span": span, "evaluate": "PECE"}),
+    ]:
         for terminal in (False, True):
             plan = build(name, schedule, 12, terminal=terminal, **options)
             assert noise_variance(plan, schedule.alpha, schedule.sigma) < 1e-12, name
@@ -269,6 +291,7 @@ def test_evaluations_and_copies_are_what_papers_count():
         "dpmpp-2s": 2 * n,
         "dpmpp-3s": 3 * n,
         "heun": 2 * n - 1,
+        "restart": 2 * n - 1 + 2 * 4,
         "predictor-corrector": 2 * n,
         "s-pndm": n + 1,
         "f-pndm": n + 9,
@@ -280,7 +303,9 @@ def test_evaluations_and_copies_are_what_papers_count():
         assert build(name, VP(), 40, terminal=True).copies == 1, name
 
 
-@pytest.mark.parametrize("name", [n for n in SAMPLERS if n not in ("dpm-solver-fast", "s-pndm", "f-pndm")])
+@pytest.mark.parametrize(
+    "name", [n for n in SAMPLERS if n not in ("dpm-solver-fast", "s-pndm", "f-pndm", "restart", *INVERTIBLE)]
+)
 def test_a_last_step_to_zero_noise_returns_the_denoised_state(name):
     """With one step x_0 = D(x_T); with more, the last row is finite and its noise is 0."""
     plan = build(name, VP(), 1, terminal=True, **({"final_noise": True} if name == "euler-maruyama" else {}))

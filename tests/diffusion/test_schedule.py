@@ -5,9 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from duhamel.diffusion.schedule import EDM, VE, VP, Cosine, SubVP
+from duhamel.diffusion.schedule import EDM, VE, VP, Cosine, Flow, MeanReverting, SubVP
 
-SCHEDULES = [VP(), VP(0.5, 12.0), SubVP(), VE(), VE(0.002, 80.0), Cosine(), EDM()]
+SCHEDULES = [
+    *(VP(), VP(0.5, 12.0), SubVP(), VE(), VE(0.002, 80.0), Cosine(), EDM()),
+    *(Flow(), Flow(shift=3.0), MeanReverting(sigma_inf=0.4)),
+]
 
 
 def times(schedule, n=201):

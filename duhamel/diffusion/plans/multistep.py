@@ -32,7 +32,9 @@ def multistep(
     basis: Basis = "lam",
     prediction: Prediction = "data",
     corrector: bool = False,
-    tau: float = 0.0,
+    corrector_order: int | None = None,
+    again: bool = False,
+    tau: Any = 0.0,
     two_node: TwoNode = "exact",
     lower_final: bool = False,
 ) -> Plan:
@@ -41,39 +43,50 @@ def multistep(
     order        how many values the predictor uses once they exist
     basis        in what the polynomial is one: "t", "rho" or "lam"
     corrector    correct every state but the last with the value found there (which is then not computed anew)
-    tau          strength of the noise: 0 the ODE, 1 the reverse SDE; prediction "data" only, without corrector
+    corrector_order  how many values the corrector uses, the new one included; order + 1 if not given
+    again        evaluate once more at the corrected state (PECE, two calls a step) instead of keeping the value (PEC)
+    tau          strength of the noise: 0 the ODE, 1 the reverse SDE; one number, or one a step; prediction "data" only.
+                 The corrector repeats the draw of the predictor
     two_node     see `weights`
     lower_final  orders ..., 3, 2, 1 in the last steps, which helps with few steps
     """
     ts = check_times(schedule, ts)
     if not isinstance(order, int) or order < 1:
         raise ValueError(f"order = {order!r}; a multistep sampler uses at least one value.")
-    if tau < 0 or (tau > 0 and (corrector or prediction != "data")):
-        raise ValueError(f"tau = {tau}: noise needs tau >= 0, prediction 'data' and no corrector.")
-    steps, rate = len(ts) - 1, 1 + tau**2
+    steps = len(ts) - 1
+    taus = np.broadcast_to(np.asarray(tau, np.float64), steps)
+    if np.any(taus < 0) or (np.any(taus > 0) and prediction != "data"):
+        raise ValueError(f"tau = {tau}: noise needs tau >= 0 and prediction 'data'.")
+    rate = 1 + taus**2
     orders = [min(order, n + 1, steps - n if lower_final else order) for n in range(steps)]
     if basis == "lam" and schedule.rho(ts[-1]) == 0:
         orders[-1] = 1
-    form = {"prediction": prediction, "rate": rate}
+    most = order + 1 if corrector_order is None else corrector_order
+    predict, correct = np.zeros((steps, order)), np.zeros((steps, most))
 
-    def known(n: int, k: int) -> np.ndarray:
-        """The k newest times at which F is known in step n, newest first."""
-        return ts[n - np.arange(k)]
+    def row(n: int, m: int, k: int) -> np.ndarray:
+        """Weights of the step from t_n over the k newest values at t_m and before, newest first."""
+        form: dict[str, Any] = {"prediction": prediction, "rate": rate[n], "two_node": two_node}
+        return weights(schedule, ts[m - np.arange(k)], ts[n], ts[n + 1], basis, **form)
 
-    predict, correct = np.zeros((steps, order)), np.zeros((steps, order + 1))
     for n in range(steps):
         k = orders[n]
-        predict[n, :k] = weights(schedule, known(n, k), ts[n], ts[n + 1], basis, two_node=two_node, **form)
+        predict[n, :k] = row(n, n, k)
         if corrector and n:
-            k = orders[n - 1] + 1
-            correct[n, :k] = weights(schedule, known(n, k), ts[n - 1], ts[n], basis, two_node=two_node, **form)
-    carries = np.array([carry(schedule, a, b, prediction, rate) for a, b in pairwise(ts)])
-    if corrector:
-        segment = _corrected(ts, carries, predict, correct)
-    else:
-        noise = np.array([noise_std(schedule, a, b, rate) for a, b in pairwise(ts)])
-        segment = adams(ts, carries, predict, noise if tau else None)
-    facts = {"order": order, "basis": basis, "corrector": corrector, "tau": tau}
+            k = min(orders[n - 1] + 1, most) if corrector_order is None else min(n + 1, most)
+            correct[n, :k] = row(n - 1, n, k)
+    carries = np.array([carry(schedule, a, b, prediction, r) for (a, b), r in zip(pairwise(ts), rate, strict=True)])
+    drawn = [noise_std(schedule, a, b, r) for (a, b), r in zip(pairwise(ts), rate, strict=True)]
+    noise = np.array(drawn) if np.any(taus > 0) else None
+    segment = (
+        _corrected(ts, carries, predict, correct, noise, again) if corrector else adams(ts, carries, predict, noise)
+    )
+    facts = {
+        "order": order,
+        "basis": basis,
+        "corrector": corrector,
+        "tau": taus.tolist() if np.ndim(tau) else float(tau),
+    }
     return Plan(name, (segment,), ts, prediction, describe(schedule) | facts)
 
 
@@ -89,19 +102,39 @@ def adams(ts: np.ndarray, carries: np.ndarray, w: np.ndarray, noise: np.ndarray 
     return Segment(pattern, (np.ones(1), *columns), ts[:-1, None])
 
 
-def _corrected(ts: np.ndarray, carries: np.ndarray, predict: np.ndarray, correct: np.ndarray) -> Segment:
-    """Slots: x (predicted, where the model is called), base (the corrected state one step before), values F1, ..."""
-    history, keep = _history(correct.shape[1])
+def _corrected(
+    ts: np.ndarray, carries: np.ndarray, predict: np.ndarray, correct: np.ndarray, noise: np.ndarray | None, again: bool
+) -> Segment:
+    """Slots: x (predicted, where the model is called), base (the corrected state one step before), values F1, ...,
+    and the draw before, which the corrector repeats."""
+    history, keep = _history(max(correct.shape[1], predict.shape[1] + 1))
     first = np.zeros(len(carries))
     first[0] = 1.0  # nothing to correct in the first step: the state is the predicted one
-    rows = (
-        Row("y", ("x",), call="F"),
-        Row("corrected", (*history[::-1], "F", "x", "base")),
-        Row("x_next", (*history[-2::-1], "F", "corrected")),
-    )
-    pattern = Pattern(rows, (("x", "x_next"), ("base", "corrected"), *keep))
     back = np.concatenate([[0.0], carries[:-1]])
-    return Segment(pattern, (np.ones(1), *correct.T[::-1], first, back, *predict.T[::-1], carries), ts[:-1, None])
+    used = history[: correct.shape[1] - 1]
+    corrected: tuple[tuple[str, Any], ...] = (
+        *zip(used[::-1], correct.T[:0:-1], strict=True),
+        ("G" if again else "F", correct[:, 0]),
+        ("x", first),
+        ("base", back),
+    )
+    predicted: tuple[tuple[str, Any], ...] = (
+        *zip(history[: predict.shape[1] - 1][::-1], predict.T[:0:-1], strict=True),
+        ("F", predict[:, 0]),
+        ("corrected", carries),
+    )
+    if noise is not None:
+        corrected = (("z_before", np.concatenate([[0.0], noise[:-1]])), *corrected)
+        predicted = (("z", noise), *predicted)
+        keep = (*keep, ("z_before", "z"))
+    rows = (
+        Row("y", ("x",), call="G" if again else "F"),
+        Row("corrected", tuple(name for name, _ in corrected), call="F" if again else None),
+        Row("x_next", tuple(name for name, _ in predicted)),
+    )
+    pattern = Pattern(rows, (("x", "x_next"), ("base", "corrected"), *keep), draws=() if noise is None else ("z",))
+    coef = (np.ones(1), *(c for _, c in corrected), *(c for _, c in predicted))
+    return Segment(pattern, coef, np.repeat(ts[:-1, None], 1 + again, axis=1))
 
 
 def _history(values: int) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
@@ -189,6 +222,50 @@ def unipc(
         raise ValueError(f"prediction = {prediction!r}; unipc is written for 'data' or 'noise'.")
     options: dict[str, Any] = {"corrector": corrector, "two_node": variant, "lower_final": lower_final}
     return multistep("unipc", schedule, ts, order=order, prediction=prediction, **options)
+
+
+def sa_solver(
+    schedule: Schedule,
+    ts: Any,
+    order: int = 3,
+    *,
+    corrector_order: int = 4,
+    tau: float = 1.0,
+    span: tuple[float, float] | None = None,
+    evaluate: str = "PEC",
+) -> Plan:
+    """SA-Solver (Xue et al., arXiv 2309.05019): stochastic Adams, data prediction, weights with the rate 1 + tau^2
+
+        predict  x_p = carry x_c + sum_j b_j D_j + s z
+        correct  x_c' = carry x_c + sum_j c_j D_j + s z      with D(x_p) among the D_j, and the same z
+
+    order            values of the predictor; corrector_order those of the corrector with the new one, 0 for none
+    tau, span        noise where a step begins at rho between span = (low, high), none elsewhere; None: everywhere.
+                     tau = 0 is UniPC's ODE, tau = 1 the reverse SDE. The paper: tau = 1 for rho in (0.05, 1) on images
+    evaluate         "PEC", or "PECE" with two calls a step
+    Strong order 1 for tau > 0; the deterministic part has order `corrector_order`.
+    """
+    ts = check_times(schedule, ts)
+    if evaluate not in ("PEC", "PECE"):
+        raise ValueError(f"evaluate = {evaluate!r}; sa_solver evaluates as 'PEC' or 'PECE'.")
+    if not (isinstance(corrector_order, int) and corrector_order >= 0):
+        raise ValueError(f"corrector_order = {corrector_order!r}; give the number of values, 0 for no corrector.")
+    rho = schedule.rho(ts[:-1])
+    low, high = (0.0, np.inf) if span is None else span
+    taus = np.where((low <= rho) & (rho <= high), float(tau), 0.0)
+    options: dict[str, Any] = {"tau": taus, "corrector": corrector_order > 0, "again": evaluate == "PECE"}
+    if corrector_order:
+        options["corrector_order"] = corrector_order
+    return multistep("sa-solver", schedule, ts, order=order, **options)
+
+
+def flow(schedule: Schedule, ts: Any, order: int = 2) -> Plan:
+    """Adams-Bashforth on dx/dt = eps - D of rectified flow (`Flow`; on other schedules the same in other variables:
+    x/(alpha + sigma) and rho/(1 + rho)). Order 1 is Euler's method, and DDIM; more values have order 2, for the first
+    step is Euler's."""
+    if order not in (1, 2, 3, 4):
+        raise ValueError(f"order = {order!r}; flow knows 1, 2, 3 and 4.")
+    return multistep("flow-euler" if order == 1 else "flow-ab", schedule, ts, order=order, basis="t", prediction="flow")
 
 
 def _check_order(order: int, known: Sequence[int], name: str) -> None:

@@ -11,14 +11,19 @@ import numpy as np
 from duhamel.methods.tableaux.low import RK4
 from duhamel.rows.plan import Plan
 
-from ..schedule import EDM, VE, VP, Cosine, Schedule, SubVP
+from ..schedule import EDM, VE, VP, Cosine, Flow, MeanReverting, Schedule, SubVP
+from .er_sde import er_sde
 from .grid import check_steps, time_grid
-from .multistep import ddim, deis_rho_ab, deis_tab, dpmpp_2m, dpmpp_3m, unipc
+from .inversion import bdia, o_belm
+from .momentum import ghvb, gradient_estimation, heavy_ball
+from .multistep import ddim, deis_rho_ab, deis_tab, dpmpp_2m, dpmpp_3m, flow, sa_solver, unipc
 from .pndm import f_pndm, ipndm, s_pndm
-from .singlestep import dpm_solver, dpm_solver_fast, heun, rho_rk
+from .singlestep import dpm_solver, dpm_solver_fast, heun, restart, rho_rk
 from .stochastic import ancestral, euler_maruyama, predictor_corrector, reverse_diffusion
 
-SCHEDULES: dict[str, type[Schedule]] = {kind.__name__: kind for kind in (VP, SubVP, VE, Cosine, EDM)}
+SCHEDULES: dict[str, type[Schedule]] = {
+    kind.__name__: kind for kind in (VP, SubVP, VE, Cosine, EDM, Flow, MeanReverting)
+}
 
 
 @dataclass(frozen=True)
@@ -52,10 +57,20 @@ SAMPLERS: dict[str, Sampler] = {
     "sde-dpmpp-2m": Sampler(partial(dpmpp_2m, tau=1.0), "lam", "SDE-DPM-Solver++(2M)"),
     "unipc": Sampler(unipc, "lam", "predictor-corrector, order `order` + 1"),
     "unip": Sampler(partial(unipc, corrector=False), "lam", "UniPC without its corrector"),
+    "sa-solver": Sampler(sa_solver, "lam", "stochastic Adams, predictor and corrector, noise `tau`"),
+    "er-sde": Sampler(er_sde, "lam", "extended reverse SDE of any noise scale, `order` 1-3"),
     "heun": Sampler(heun, "karras", "EDM's sampler; `churn` adds noise", terminal=True),
+    "restart": Sampler(restart, "karras", "Heun, going back up by noise and down again", terminal=True),
     "s-pndm": Sampler(s_pndm, "quadratic", "pseudo linear multistep of two values"),
     "f-pndm": Sampler(f_pndm, "quadratic", "pseudo linear multistep of four values, Runge-Kutta start"),
     "ipndm": Sampler(ipndm, "karras", "constant Adams weights, no Runge-Kutta start"),
+    "hb": Sampler(heavy_ball, "quadratic", "Adams with heavy-ball momentum `beta`, for strong guidance"),
+    "ghvb": Sampler(ghvb, "quadratic", "generalised heavy ball, `order` 1-4, damping `beta`"),
+    "ge": Sampler(gradient_estimation, "lam", "gradient estimation, 2 eps_0 - eps_1, for 5 to 10 steps"),
+    "bdia": Sampler(bdia, "quadratic", "two states, undone exactly; gamma = 1 is of order 2"),
+    "o-belm": Sampler(o_belm, "quadratic", "two states, undone exactly, order 2 on any grid"),
+    "flow-euler": Sampler(partial(flow, order=1), "t", "rectified flow by Euler's method, which is DDIM"),
+    "flow-ab": Sampler(flow, "t", "rectified flow by Adams and Bashforth, the flow a polynomial in t"),
     "euler-maruyama": Sampler(euler_maruyama, "t", "the reverse SDE by Euler's method"),
     "reverse-diffusion": Sampler(reverse_diffusion, "t", "the forward chain reversed term by term"),
     "predictor-corrector": Sampler(predictor_corrector, "t", "reverse diffusion, with Langevin steps before each step"),
