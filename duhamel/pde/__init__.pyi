@@ -8,6 +8,7 @@ from .dissipative import Burgers as Burgers, KuramotoSivashinsky as KuramotoSiva
 from .equation import Equation as Equation
 from .evolve import solve as solve
 from .flow import Boussinesq as Boussinesq, MagneticFlow2D as MagneticFlow2D, NavierStokes3D as NavierStokes3D
+from .forced import Manufactured as Manufactured, manufactured as manufactured
 from .grid import Grid as Grid, periodic as periodic
 from .navier_stokes import NavierStokes2D as NavierStokes2D, random_vorticity as random_vorticity
 from .pattern import CahnHilliard as CahnHilliard, SwiftHohenberg as SwiftHohenberg
