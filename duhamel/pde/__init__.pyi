@@ -1,8 +1,9 @@
 from . import elliptic as elliptic, volumes as volumes
+from .axes.chebyshev import Chebyshev as Chebyshev
 from .axes.fourier import Fourier as Fourier
 from .axes.legendre import Legendre as Legendre
 from .axes.trigonometric import Cosine as Cosine, Sine as Sine
-from .boundary import Dirichlet as Dirichlet, Neumann as Neumann, Robin as Robin
+from .boundary import Derivative as Derivative, Dirichlet as Dirichlet, Neumann as Neumann, Robin as Robin
 from .dispersive import NLSE as NLSE, KdV as KdV
 from .dissipative import Burgers as Burgers, KuramotoSivashinsky as KuramotoSivashinsky
 from .equation import Equation as Equation

@@ -21,10 +21,10 @@ from duhamel.core.linear import Linear, like
 from duhamel.core.types import Field, Spectrum
 
 from .axes.base import Axis
-from .axes.legendre import Legendre
 from .axes.trigonometric import Cosine, Sine
-from .boundary import Boundary, Dirichlet, Neumann
-from .equation import Box, Equation
+from .axes.walls import Walled
+from .boundary import Dirichlet, Neumann, Side
+from .equation import Box, Equation, NonlinearTerm
 from .grid import Grid
 from .space import Space
 
@@ -66,23 +66,27 @@ class Manufactured(Equation):
 
     def _check_walls(self, grid: Space, axis: int) -> None:
         part, t = grid.parts[axis], jnp.asarray(0.0)
-        for side, condition in zip(("start", "end"), conditions(part), strict=False):
+        for side, held in zip(("start", "end"), conditions(part), strict=True):
             x = [jnp.asarray(row) for row in grid.coordinates()]
             x[axis] = jnp.full((1,) * grid.dim, part.start + (part.length if side == "end" else 0.0))
             along = lambda at, x=x: self._fields(t, *x[:axis], at, *x[axis + 1 :])  # noqa: E731
-            values, slopes = jax.jvp(along, (x[axis],), (jnp.ones_like(x[axis]),))
-            for name, u, slope in zip(self.fields, values, slopes, strict=True):
-                outwards = slope if side == "end" else -slope
-                left = condition.alpha * u + condition.beta * outwards - condition.value
-                if isinstance(left, Tracer):
-                    continue
-                scale = abs(condition.alpha) * np.abs(u).max() + abs(condition.beta) * np.abs(slope).max()
-                if np.abs(left).max() > 1e-6 * (1 + scale):
-                    raise ValueError(
-                        f"the solution contradicts the {side} of axis {axis}: {condition.alpha:g} {name} + "
-                        f"{condition.beta:g} d{name}/dn is off {condition.value:g} by {np.abs(left).max():.2g} at t = "
-                        "0; give the box the conditions of the solution."
-                    )
+            for condition in held:
+                self._check_condition(condition, along, x[axis], t, f"{side} of axis {axis}")
+
+    def _check_condition(self, condition: Side, along: Callable, x: Any, t: Any, place: str) -> None:
+        """`along` is u* as a function of one coordinate."""
+        sign = 1.0 if place.startswith("end") else -1.0
+        value: Any = condition.value(t) if callable(condition.value) else condition.value
+        terms = {order: [c * sign**order * u for u in slope(along, order)(x)] for order, c in condition.terms.items()}
+        for name, *parts in zip(self.fields, *terms.values(), strict=True):
+            left = sum(parts) - value
+            if isinstance(left, Tracer):
+                continue
+            if np.abs(left).max() > 1e-6 * (1 + sum(np.abs(part).max() for part in parts)):
+                raise ValueError(
+                    f"the solution contradicts the {place}: {condition} is off by {np.abs(left).max():.2g} for {name} "
+                    "at t = 0; give the box the conditions of the solution."
+                )
 
     def symbol(self, grid: Box) -> Any:
         return self.equation.symbol(grid)
@@ -111,14 +115,16 @@ class Manufactured(Equation):
     def forcing(self, grid: Box) -> Callable[[Any], Spectrum]:
         """t -> modes of f."""
         fine = refined(grid, self.refine)
-        L, term = self.equation.linear(fine), self.equation.nonlinear(fine)
+        L, term = self.equation.linear(fine), NonlinearTerm(self.equation, fine)
         keep = grid.mask(self.dealias, self.real)
 
         def f(t: Any) -> Spectrum:
             t = jnp.asarray(t)
             u, u_t = jax.jvp(lambda s: self._at_points(fine, s), (t,), (jnp.ones_like(t),))
-            modes = self.equation.to_modes(fine, u)
-            rest = fine.project(u_t, self.real) - L.apply(t, modes) - term(t, modes)
+            if isinstance(fine, Space):
+                u_t = u_t - like(fine.at(t).lift_slope((0,) * fine.dim, rate=True), u_t)
+            modes = self.equation.to_modes(fine.at(t), u)
+            rest = fine.project(u_t, self.real) - L.apply(t, modes) - term(t, modes, None)
             return like(keep, rest) * restricted(rest, fine, grid, self.real)
 
         return f
@@ -139,13 +145,20 @@ class Manufactured(Equation):
         return rows
 
 
-def conditions(axis: Axis) -> tuple[Boundary, ...]:
+def conditions(axis: Axis) -> tuple[tuple[Side, ...], tuple[Side, ...]]:
     """What holds at the start and at the end of an axis; nothing on a periodic one."""
     if isinstance(axis, Sine):
-        return Dirichlet(), Dirichlet()
+        return (Dirichlet(),), (Dirichlet(),)
     if isinstance(axis, Cosine):
-        return Neumann(), Neumann()
-    return (axis.left, axis.right) if isinstance(axis, Legendre) else ()
+        return (Neumann(),), (Neumann(),)
+    return axis.ends if isinstance(axis, Walled) else ((), ())
+
+
+def slope(f: Callable, order: int) -> Callable:
+    """The `order`-th derivative of a function of one array, point by point."""
+    for _ in range(order):
+        f = lambda x, f=f: jax.jvp(f, (x,), (jnp.ones_like(x),))[1]  # noqa: E731
+    return f
 
 
 def manufactured(equation: Equation, solution: Any, refine: int = 2) -> Manufactured:
@@ -185,8 +198,7 @@ def restricted(modes: Spectrum, fine: Box, coarse: Box, real: bool = True) -> Sp
     for k, (old, new) in enumerate(zip(fine.parts, coarse.parts, strict=True)):
         if old == new:
             continue
-        # (new mode, old mode) by the fine quadrature, which is exact for products of two modes
-        overlap = np.conj(new.at(old.points)).T * old.weights / new.norms[:, None] @ old.at(old.points)
+        overlap = new.restriction(old)
         moved = jnp.moveaxis(modes, k - fine.dim, -1)
         modes = jnp.moveaxis(jnp.matmul(moved, like(overlap.T, moved), precision="highest"), -1, k - fine.dim)
     return modes
