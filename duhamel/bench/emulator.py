@@ -8,7 +8,7 @@ twice the points, which must give the same function.
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -21,18 +21,33 @@ from duhamel.nn.spectral import SpectralConv
 
 from .measure import peer, record
 
-SIZES = [("1-D, 1024 points", (1024,), (16,), 20), ("2-D, 64 x 64 points", (64, 64), (12, 12), 8)]
-QUICK = [("1-D, 256 points", (256,), (16,), 8), ("2-D, 32 x 32 points", (32, 32), (8, 8), 2)]
-WIDTH, DEPTH = 32, 4
+
+class Size(NamedTuple):
+    """Points and waves along each axis, fields of a batch, channels."""
+
+    shape: tuple[int, ...]
+    modes: tuple[int, ...]
+    batch: int
+    width: int
+
+    @property
+    def name(self) -> str:
+        points = " x ".join(map(str, self.shape))
+        return f"{len(self.shape)}-D, {points} points, {self.modes[0]} modes, width {self.width}, batch {self.batch}"
+
+
+SIZES = [Size((1024,), (16,), 20, 64), Size((64, 64), (12, 12), 8, 32), Size((4096,), (64,), 8, 32)]
+QUICK = [Size((256,), (16,), 8, 32), Size((32, 32), (8, 8), 2, 32)]
+DEPTH = 4
 BLOCK = 4  # a step takes 10 to 100 ms: longer blocks would see other weather
 
 
-def our_step(shape: tuple[int, ...], modes: tuple[int, ...], batch: int) -> Callable[[], Any]:
+def our_step(size: Size) -> Callable[[], Any]:
     """One Adam step on the mean square error, state kept between calls."""
-    net = FNO(1, 1, modes, width=WIDTH, depth=DEPTH, key=jax.random.key(0))
+    net = FNO(1, 1, size.modes, width=size.width, depth=DEPTH, key=jax.random.key(0))
     floats, rest = eqx.partition(net, eqx.is_inexact_array)
     optimiser = optax.adam(1e-3)
-    x, y = (jnp.asarray(_noise(batch, shape, seed)).swapaxes(0, 1) for seed in (0, 1))
+    x, y = (jnp.asarray(_noise(size, seed)).swapaxes(0, 1) for seed in (0, 1))
 
     @jax.jit
     def step(floats: Any, state: Any) -> Any:
@@ -49,22 +64,20 @@ def our_step(shape: tuple[int, ...], modes: tuple[int, ...], batch: int) -> Call
     return call
 
 
-def their_step(
-    torch: Any, models: Any, shape: tuple[int, ...], modes: tuple[int, ...], batch: int, **more: Any
-) -> Callable[[], Any]:
+def their_step(torch: Any, models: Any, size: Size, **more: Any) -> Callable[[], Any]:
     """The same with neuraloperator. Its n_modes counts both signs along every axis, so twice ours less one."""
     net = models.FNO(
-        n_modes=tuple(2 * m - 1 for m in modes),
+        n_modes=tuple(2 * m - 1 for m in size.modes),
         in_channels=1,
         out_channels=1,
-        hidden_channels=WIDTH,
+        hidden_channels=size.width,
         n_layers=DEPTH,
         lifting_channel_ratio=2,
         projection_channel_ratio=2,
         **more,
     )
     optimiser = torch.optim.Adam(net.parameters(), 1e-3)
-    x, y = (torch.from_numpy(_noise(batch, shape, seed)) for seed in (0, 1))
+    x, y = (torch.from_numpy(_noise(size, seed)) for seed in (0, 1))
 
     def call() -> Any:
         optimiser.zero_grad()
@@ -76,8 +89,8 @@ def their_step(
     return call
 
 
-def _noise(batch: int, shape: tuple[int, ...], seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal((batch, 1, *shape)).astype(np.float32)
+def _noise(size: Size, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((size.batch, 1, *size.shape)).astype(np.float32)
 
 
 def alternate(ours: Callable, theirs: Callable, budget: float) -> tuple[float, float]:
@@ -112,16 +125,15 @@ def run(*, quick: bool = False, progress: Callable[[str], None] | None = None) -
     say = progress or (lambda text: None)
     torch, models, layers = peer("torch"), peer("neuralop.models"), peer("neuralop.layers.spectral_convolution")
     records = []
-    for name, shape, modes, batch in QUICK if quick else SIZES:
-        ours = our_step(shape, modes, batch)
-        conv = eqx.filter_jit(SpectralConv(1, 1, modes, key=jax.random.key(0)))
-        theirs = layers.SpectralConv(1, 1, tuple(2 * m - 1 for m in modes))
-        error = transfer(lambda u, conv=conv: np.asarray(conv(u[0])), shape)
+    for size in QUICK if quick else SIZES:
+        ours = our_step(size)
+        conv = eqx.filter_jit(SpectralConv(1, 1, size.modes, key=jax.random.key(0)))
+        theirs = layers.SpectralConv(1, 1, tuple(2 * m - 1 for m in size.modes))
+        error = transfer(lambda u, conv=conv: np.asarray(conv(u[0])), size.shape)
         with torch.no_grad():
-            peer_error = transfer(lambda u, conv=theirs: conv(torch.from_numpy(u)).numpy(), shape)
-        for title, more in (("as it comes", {}), ("least perceptron", {"channel_mlp_expansion": 1 / WIDTH})):
-            say(f"{name}, neuraloperator {title}")
-            times = alternate(ours, their_step(torch, models, shape, modes, batch, **more), 1.0 if quick else 20.0)
-            title = f"training step, {name}, batch {batch}, {title}"
-            records.append(record(title, *times, "neuraloperator", error, peer_error))
+            peer_error = transfer(lambda u, conv=theirs: conv(torch.from_numpy(u)).numpy(), size.shape)
+        for title, more in (("as it comes", {}), ("least perceptron", {"channel_mlp_expansion": 1 / size.width})):
+            say(f"{size.name}, neuraloperator {title}")
+            times = alternate(ours, their_step(torch, models, size, **more), 1.0 if quick else 20.0)
+            records.append(record(f"training step, {size.name}, {title}", *times, "neuraloperator", error, peer_error))
     return records

@@ -18,13 +18,13 @@ class DataGenerate:
     """
 
     equation: Positional[Name]
-    """Its name, as in `duhamel solve`."""
-    samples: int = 100
-    """How many trajectories."""
+    """Its name, as in `duhamel solve`, or a published set, as in `duhamel data list`."""
+    samples: Int = None
+    """How many trajectories; 100, or a few of a published set."""
     t1: Number = None
     """Final time; each equation has one of its own."""
-    frames: int = 51
-    """Fields kept of each, equally spaced, the first one included."""
+    frames: Int = None
+    """Fields kept of each, equally spaced, the first one included; 51, or the set's."""
     points: Int = None
     """Grid points along each axis."""
     length: Number = None
@@ -44,8 +44,8 @@ class DataGenerate:
     """Solve in single precision; files hold float32 in any case."""
     seed: int = 0
     """The same seed gives the same samples."""
-    layout: str = "well"
-    """well (The Well's HDF5), pdebench (its HDF5), zarr or netcdf."""
+    layout: Word = None
+    """well (The Well's HDF5), pdebench (its HDF5), fno (MATLAB), zarr or netcdf; well, or the set's own."""
     shard: Int = None
     """Samples in a file; about a quarter of a gigabyte if not given."""
     out: Folder = None
@@ -68,6 +68,20 @@ class DataGenerate:
 
 
 @dataclass
+class DataList:
+    """The published data sets that can be made again, with their sources and how exactly ours are solved."""
+
+    json: Json = None
+    """Write the records to this file."""
+
+    def run(self) -> int:
+        from duhamel.jobs.data import list_data
+
+        list_data(self.json)
+        return 0
+
+
+@dataclass
 class DataShow:
     """What a file or a folder of trajectories holds, in any of the layouts."""
 
@@ -85,9 +99,13 @@ class DataShow:
 
 @dataclass
 class Data:
-    """Data sets of partial equations: generate them, look into them."""
+    """Data sets of partial equations: generate them, list the published ones, look into files."""
 
-    command: Annotated[DataGenerate, subcommand("generate")] | Annotated[DataShow, subcommand("show")]
+    command: (
+        Annotated[DataGenerate, subcommand("generate")]
+        | Annotated[DataList, subcommand("list")]
+        | Annotated[DataShow, subcommand("show")]
+    )
 
     def run(self) -> int:
         return self.command.run()

@@ -34,7 +34,11 @@ First steps:
 
 Every command that computes leaves a folder in runs/ with its numbers, figures and a page to open in a browser."""
 
-SECOND = {"data": ("generate", "show"), "plan": ("list", "show", "check", "compare"), "papers": ("list", "show", "run")}
+SECOND = {
+    "data": ("generate", "list", "show"),
+    "plan": ("list", "show", "check", "compare"),
+    "papers": ("list", "show", "run"),
+}
 
 
 def parse(words: list[str]) -> int:

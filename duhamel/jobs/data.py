@@ -1,4 +1,4 @@
-"""`duhamel data`: data sets of partial equations in the layouts of The Well, PDEBench, zarr and netCDF."""
+"""`duhamel data`: data sets of partial equations, published or new, in the layouts of their projects."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from duhamel.pde.axes.trigonometric import Sine
 from duhamel.pde.data.files import check_layout, read
 from duhamel.pde.data.generation import Plan, generate, plan
 from duhamel.pde.data.recipe import Recipe
+from duhamel.pde.data.standards import STANDARDS, standard
 from duhamel.pde.grid import Grid
 from duhamel.pde.space import Space
 from duhamel.report.console import Steps, records, say
@@ -30,11 +31,11 @@ INITIAL = {  # where waves of both signs, drawn for every unknown, are not what 
 
 @dataclass(frozen=True)
 class Wish:
-    """What is wanted of each sample; None: the equation's own."""
+    """What is wanted of each sample; None: the equation's own, or the published set's."""
 
-    samples: int = 100
+    samples: int | None = None
     t1: float | None = None
-    frames: int = 51
+    frames: int | None = None
     points: int | None = None
     length: float | None = None
     initial: str | None = None
@@ -50,7 +51,7 @@ def generate_data(
     method: str | None = None,
     single: bool = False,
     seed: int = 0,
-    layout: str = "well",
+    layout: str | None = None,
     shard: int | None = None,
     out: Path | None = None,
     only_plan: bool = False,
@@ -58,7 +59,8 @@ def generate_data(
 ) -> Recipe:
     """Plan a data set, say what it costs, and, unless only the plan is wanted, write it with a progress bar."""
     check_json(json)
-    check_layout(layout)
+    if layout is not None:
+        check_layout(layout)
     recipe = make_recipe(equation, wish, steps, method, single, seed, layout, shard)
     folder = Path("data") / equation if out is None else out
     planned = plan(recipe, folder, measure=only_plan)
@@ -85,12 +87,17 @@ def make_recipe(
     method: str | None,
     single: bool,
     seed: int,
-    layout: str,
+    layout: str | None,
     shard: int | None,
 ) -> Recipe:
-    """A recipe with what was not said filled in from the catalogue of `duhamel solve`."""
+    """A recipe with what was not said filled in from a published set or from the catalogue of `duhamel solve`."""
+    if equation in STANDARDS:
+        return published(equation, wish, steps, method, single, seed, layout, shard)
     if equation not in PARTIAL:
-        raise ValueError(f"no partial equation is called {equation!r}; {nearest(equation, PARTIAL)}")
+        raise ValueError(
+            f"no partial equation and no published set is called {equation!r}; "
+            f"{nearest(equation, [*PARTIAL, *STANDARDS])}"
+        )
     known = {name.lower(): name for name in METHODS}
     word = (method or "etdrk4").lower()
     if word not in known:
@@ -99,15 +106,16 @@ def make_recipe(
     box = usual.box(wish.points or usual.points)
     periodic, fixed = isinstance(box, Grid), isinstance(box, Space) and all(isinstance(a, Sine) for a in box.parts)
     t1 = usual.t1 if wish.t1 is None else wish.t1
-    if wish.frames < 2:
-        raise ValueError(f"frames = {wish.frames}; the first field and one later make 2.")
+    frames = 51 if wish.frames is None else wish.frames
+    if frames < 2:
+        raise ValueError(f"frames = {frames}; the first field and one later make 2.")
     if steps is None:
-        steps = max(1, int(np.ceil(t1 / (wish.frames - 1) / usual.dt * (1 - 1e-9))))
+        steps = max(1, int(np.ceil(t1 / (frames - 1) / usual.dt * (1 - 1e-9))))
     recipe = Recipe(
         equation,
-        wish.samples,
+        100 if wish.samples is None else wish.samples,
         t1,
-        wish.frames,
+        frames,
         box.shape,
         box.length if wish.length is None else (float(wish.length),) * box.dim,
         steps,
@@ -117,12 +125,60 @@ def make_recipe(
         seed,
         box.start if wish.length is None else (),
         wish.walls or ("periodic" if periodic else "fixed" if fixed else "insulated"),
-        layout,
+        layout or "well",
         double=not single,
         shard=shard,
     )
     recipe.check()
     return recipe
+
+
+def published(
+    name: str,
+    wish: Wish,
+    steps: int | None,
+    method: str | None,
+    single: bool,
+    seed: int,
+    layout: str | None,
+    shard: int | None,
+) -> Recipe:
+    """The recipe of a published set, with what was said changed; a shorter set keeps the times between frames."""
+    usual = STANDARDS[name].recipe
+    if wish.initial is not None or wish.walls is not None or wish.length is not None:
+        raise ValueError(
+            f"{name} has first fields, walls and a length of its own; ask for the equation to choose them."
+        )
+    if method is not None:
+        raise ValueError(f"method = {method!r}: {name} is solved by {usual.program.method(usual)}.")
+    said: dict[str, Any] = {
+        "t1": wish.t1,
+        "frames": wish.frames,
+        "steps_per_frame": steps,
+        "layout": layout,
+        "shard": shard,
+    }
+    if wish.t1 is not None and wish.frames is None and not usual.program.steady:
+        said["frames"] = max(2, round(wish.t1 / (usual.t1 / (usual.frames - 1))) + 1)
+    if wish.points is not None:
+        said["points"], said["keep_every"] = (wish.points,) * len(usual.points), 1
+    if wish.parameters:
+        said["parameters"] = {**usual.parameters, **dict(map(parameter, wish.parameters))}
+    kept = {key: value for key, value in said.items() if value is not None}
+    recipe = standard(name, wish.samples, seed, double=not single, **kept)
+    recipe.check()
+    return recipe
+
+
+def list_data(json: Path | None = None) -> None:
+    """Print the published sets."""
+    check_json(json)
+    found = []
+    for name, one in STANDARDS.items():
+        say(f"{name}: {one.published}. {one.source}. {one.error}")
+        found.append(Record(name, one.recipe.samples, "samples", more={"published": one.published, "error": one.error}))
+    if json is not None:
+        write_json(json, found)
 
 
 def parameter(text: str) -> tuple[str, Any]:

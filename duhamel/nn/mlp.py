@@ -52,13 +52,14 @@ class MLP(eqx.Module):
         self.activation = activation
 
     def __call__(self, x: Float[Array, "inputs *lanes"]) -> Float[Array, "outputs *lanes"]:
-        lanes = (1,) * (x.ndim - 1)
-        z = x
+        # one axis of lanes: of more, XLA transposes whole fields in the gradient, which then takes three times as long
+        z = x.reshape(len(x), -1) if x.ndim > 2 else x
+        lanes = (1,) * (z.ndim - 1)
         for i, (W, b) in enumerate(zip(self.weights, self.biases, strict=True)):
             if i:
                 z = self.activation(z)
-            z = jnp.tensordot(W, z, axes=1) + b.reshape(-1, *lanes)
-        return z
+            z = W @ z + b.reshape(-1, *lanes)
+        return z.reshape(-1, *x.shape[1:])
 
 
 def affine(inputs: int, outputs: int, *, key: PRNGKeyArray, scale: float | int = 1.0) -> MLP:

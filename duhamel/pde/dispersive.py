@@ -10,7 +10,10 @@ import numpy as np
 from duhamel.core.linear import like
 from duhamel.core.types import Field, Spectrum
 
+from .dissipative import steepening
 from .equation import Box, Equation, exactly
+from .grid import Grid
+from .space import Space
 
 
 class KdV(Equation):
@@ -25,6 +28,7 @@ class KdV(Equation):
     values: length 40, 256 points, 800 steps of ETDRK4 per unit of time for a soliton of speed 4 (error 1e-8).
     """
 
+    spaces: ClassVar[tuple[type, ...]] = (Grid, Space)
     convection: Any = 6.0
     dispersion: Any = 1.0
     dealias: float | int = eqx.field(static=True, default=2 / 3)
@@ -33,15 +37,8 @@ class KdV(Equation):
         return -exactly(self.dispersion) * grid.derivative(order=3)
 
     def nonlinear(self, grid: Box) -> Callable:
-        keep = grid.mask(self.dealias)
-        slope = -0.5 * keep * grid.derivative()
-
-        def N(t: Any, x: Spectrum) -> Spectrum:
-            del t
-            u = grid.to_points(like(keep, x) * x)
-            return like(self.convection, x) * like(slope, x) * grid.to_modes(u * u)
-
-        return N
+        steepen = steepening(grid, self.dealias)
+        return lambda t, x: like(self.convection, x) * steepen(t, x)
 
     def initial(self, grid: Box) -> np.ndarray:
         """Two solitons of speeds 4 and 1.44 (times the dispersion), the faster behind."""
@@ -51,12 +48,11 @@ class KdV(Equation):
     def invariants(self, grid: Box, modes: Spectrum) -> dict[str, Field]:
         """mass int u, momentum int u^2/2, energy int (dispersion/2 u_x^2 - convection/6 u^3)."""
         u = grid.to_points(modes)
-        u_x = like(grid.derivative(), modes) * modes
-        cubic = grid.integral(u**3)
+        cubic, slopes = grid.integral(u**3), grid.integral(grid.slope(modes) ** 2)
         return {
             "mass": grid.integral(u),
             "momentum": 0.5 * grid.inner(modes, modes),
-            "energy": 0.5 * like(self.dispersion, u) * grid.inner(u_x, u_x) - like(self.convection, u) / 6 * cubic,
+            "energy": 0.5 * like(self.dispersion, u) * slopes - like(self.convection, u) / 6 * cubic,
         }
 
     def solitons(self, x: np.ndarray, t: float | int, kappa: Sequence[float], at: Sequence[float]) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Viscous Burgers and Kuramoto-Sivashinsky: u u_x against diffusion, and against anti-diffusion."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import numpy as np
@@ -9,7 +9,10 @@ import numpy as np
 from duhamel.core.linear import like
 from duhamel.core.types import Field, Spectrum
 
+from .axes.trigonometric import Cosine
 from .equation import Box, Equation, exactly
+from .grid import Grid
+from .space import Space
 
 
 class Burgers(Equation):
@@ -22,6 +25,7 @@ class Burgers(Equation):
     points or so.
     """
 
+    spaces: ClassVar[tuple[type, ...]] = (Grid, Space)
     viscosity: Any = 0.02
     dealias: float | int = eqx.field(static=True, default=2 / 3)
 
@@ -29,7 +33,11 @@ class Burgers(Equation):
         return exactly(self.viscosity) * grid.laplacian()
 
     def nonlinear(self, grid: Box) -> Callable:
-        return _half_square_slope(grid, self.dealias)
+        return steepening(grid, self.dealias)
+
+    def check(self, grid: Box) -> None:
+        super().check(grid)
+        refuse_cosines(self, grid)
 
     def initial(self, grid: Box) -> np.ndarray:
         """sin(2 pi x/length)."""
@@ -70,6 +78,7 @@ class KuramotoSivashinsky(Equation):
     of 1/4 (Kassam and Trefethen, SIAM J. Sci. Comput. 26 (2005) 1214).
     """
 
+    spaces: ClassVar[tuple[type, ...]] = (Grid, Space)
     hyperviscosity: Any = 1.0
     dealias: float | int = eqx.field(static=True, default=2 / 3)
 
@@ -77,7 +86,11 @@ class KuramotoSivashinsky(Equation):
         return -grid.derivative(order=2) - exactly(self.hyperviscosity) * grid.derivative(order=4)
 
     def nonlinear(self, grid: Box) -> Callable:
-        return _half_square_slope(grid, self.dealias)
+        return steepening(grid, self.dealias)
+
+    def check(self, grid: Box) -> None:
+        super().check(grid)
+        refuse_cosines(self, grid)
 
     def initial(self, grid: Box) -> np.ndarray:
         """cos(k x) (1 + sin(k x)) with one wave in the box, as Kassam and Trefethen."""
@@ -90,9 +103,11 @@ class KuramotoSivashinsky(Equation):
         return {"mass": grid.integral(grid.to_points(modes)), "energy": 0.5 * grid.inner(modes, modes)}
 
 
-def _half_square_slope(grid: Box, dealias: float | int) -> Callable:
+def steepening(grid: Box, dealias: float | int) -> Callable:
     """N(t, modes) of -u u_x = -(u^2/2)_x."""
     keep = grid.mask(dealias)
+    if isinstance(grid, Space):
+        return lambda t, x: like(-keep, x) * grid.project(grid.to_points(like(keep, x) * x) * grid.slope(x))
     slope = -0.5 * keep * grid.derivative()
 
     def N(t: Any, x: Spectrum) -> Spectrum:
@@ -101,3 +116,11 @@ def _half_square_slope(grid: Box, dealias: float | int) -> Callable:
         return like(slope, x) * grid.to_modes(u * u)
 
     return N
+
+
+def refuse_cosines(equation: Equation, grid: Box) -> None:
+    if isinstance(grid, Space) and any(isinstance(axis, Cosine) for axis in grid.parts):
+        raise ValueError(
+            f"{type(equation).__name__} has u u_x, which is no sum of cosines where u is one; take a Legendre or a "
+            "Chebyshev axis with Neumann conditions."
+        )

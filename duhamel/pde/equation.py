@@ -15,12 +15,14 @@ import numpy as np
 from jax.core import Tracer
 
 from duhamel.core.coupled import Coupled
-from duhamel.core.linear import Diagonal, Linear
+from duhamel.core.linear import Diagonal, Linear, like
 from duhamel.core.problem import Problem, Semilinear
 from duhamel.core.types import Field, Spectrum
 
+from .axes.chebyshev import Chebyshev
 from .grid import Grid
-from .space import Space
+from .operator import Operator, rows_of
+from .space import Formal, Space, lift_force
 
 Box = Grid | Space
 
@@ -44,7 +46,8 @@ class Equation(eqx.Module):
     @abstractmethod
     def symbol(self, grid: Box) -> Any:
         """L: one number per mode, of the modes' full shape; with several fields (fields, *modes), or a matrix per mode,
-        (fields, fields, *modes), where it mixes them."""
+        (fields, fields, *modes), where it mixes them. Where `grid.formal`, an `Operator`, a tuple of them, one per
+        field, or a square of them: `stack` makes either."""
 
     @abstractmethod
     def nonlinear(self, grid: Box) -> Callable[[Any, Spectrum], Spectrum]:
@@ -65,6 +68,9 @@ class Equation(eqx.Module):
 
     def linear(self, grid: Box) -> Linear:
         symbol = self.symbol(grid)
+        if isinstance(symbol, Operator | tuple):
+            assert isinstance(grid, Space)
+            return grid.linear(symbol)
         mixes = len(self.fields) > 1 and symbol.ndim == grid.dim + 2
         return Coupled(symbol) if mixes else Diagonal(symbol)
 
@@ -85,6 +91,8 @@ class Equation(eqx.Module):
                 f"{type(self).__name__} is written in {wanted} dimensions, and the grid has {grid.dim}; "
                 f"build it with {wanted} numbers of points."
             )
+        if isinstance(grid, Space):
+            check_conditions(type(self).__name__, self.symbol(grid), grid, self.real)
 
     def to_modes(self, grid: Box, u: Any) -> Spectrum:
         return grid.to_modes(jnp.asarray(u), self.real)
@@ -104,7 +112,47 @@ class NonlinearTerm(eqx.Module):
 
     def __call__(self, t: Any, x: Spectrum, args: Any) -> Spectrum:
         del args
-        return self.equation.nonlinear(self.grid)(t, x)
+        if not self.grid.has_lift:
+            return self.equation.nonlinear(self.grid)(t, x)
+        assert isinstance(self.grid, Space)
+        space = self.grid.at(t)
+        force = lift_force(self.equation.symbol(Formal(space.parts, t)), space)
+        real = self.equation.real
+        return self.equation.nonlinear(space)(t, x) + space.project(like(force, x), real)
+
+
+def check_conditions(name: str, symbol: Any, space: Space, real: bool) -> None:
+    """One sentence where an operator's order and an axis' conditions do not fit."""
+    for k in space.mixed:
+        axis = space.parts[k]
+        assert isinstance(axis, Chebyshev)
+        found = [entry.orders(k) for row in rows_of(symbol) for entry in row if isinstance(entry, Operator)]
+        order = max((max(orders, default=0) for orders in found), default=0)
+        left, right = map(len, axis.ends)
+        if order not in (0, axis.count):
+            raise ValueError(
+                f"{name} is of order {order} along axis {k}, whose ends have {left + right} conditions; give {order} "
+                "in all, as conditions=(left, right)."
+            )
+        least = order // 2
+        wanted = {(least, least)} if order % 2 == 0 else {(least + 1, least), (least, least + 1)}
+        top = [orders[order] for orders in found if order in orders]
+        if order % 2 and real and len(top) == 1 and not isinstance(top[0], Tracer):
+            wanted = {(least + 1, least) if (-1) ** least * float(np.real(top[0])) < 0 else (least, least + 1)}
+        if order and (left, right) not in wanted:
+            each = " or ".join(f"{a} on the left and {b} on the right" for a, b in sorted(wanted))
+            raise ValueError(
+                f"{name} is of order {order} along axis {k} and needs {each}; the axis has {left} on the left and "
+                f"{right} on the right, with which it is not well posed."
+            )
+
+
+def stack(rows: list[Any]) -> Any:
+    """One row per field: a tuple of operators, or an array, on the host where all are concrete, so that symbols stay in
+    double precision."""
+    if any(isinstance(row, Operator) for row in rows):
+        return tuple(rows)
+    return np.stack(rows) if all(isinstance(row, np.ndarray) for row in rows) else jnp.stack(rows)
 
 
 def exactly(value: Any) -> Any:

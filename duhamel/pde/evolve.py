@@ -11,7 +11,7 @@ from jax.core import Tracer
 from duhamel.core.linear import like
 from duhamel.core.types import Spectrum
 from duhamel.methods.base import Method
-from duhamel.methods.exponential import ETDRK4
+from duhamel.methods.exponential import ETDRK3, ETDRK4, ExponentialRK
 from duhamel.solver.adjoint import Forward, Tape
 from duhamel.solver.control import PID, Fixed
 from duhamel.solver.save import Save
@@ -19,6 +19,7 @@ from duhamel.solver.solution import Solution
 from duhamel.solver.solve import solve as solve_ode
 
 from .equation import Box, Equation
+from .space import Space
 
 
 def solve(
@@ -42,17 +43,21 @@ def solve(
         sol = pde.solve(pde.KdV(), pde.periodic(256, 40.0), None, 1.0, steps=800)    # sol.x: u(1, x), (256,)
         sol = pde.solve(equation, grid, u0, np.linspace(0, 10, 101), dt=1e-2)        # sol.x: (101, *grid.shape)
         sol = pde.solve(pde.Heat(), pde.box(pde.Legendre(48, 1.0, left=pde.Dirichlet(1.0))), u0, 1.0, steps=100)
+        beat = pde.Dirichlet(lambda t: jnp.sin(t))     # values at walls may vary in time
 
     u0        field at the points of the grid, float32 or float64 (complex for NLSE), or None: `equation.initial(grid)`
     t1_or_ts  the end time, or save times; only there is the field brought back to real space
     steps, dt number of equal steps, or their greatest length; or control=PID(rtol, atol) for steps chosen by the error
-    method    ETDRK4() unless told; HochbruckOstermann() and the others are in `duhamel.methods.exponential`
-    save      save(t, modes) instead of the field, such as `lambda t, modes: equation.invariants(grid, modes)`
+    method    ETDRK4() unless told (ETDRK3() for PID where walls' values vary in time); HochbruckOstermann() and the
+              others are in `duhamel.methods.exponential`
+    save      save(t, modes) instead of the field, such as `lambda t, modes: equation.invariants(grid, modes)`; with
+              `grid.at(t)` where walls' values vary in time
 
     `sol.x1` is the last state in modes. Works under jit, grad and vmap, parameters of the equation included.
     """
     equation.check(grid)
-    x0 = first_modes(equation, grid, u0)
+    method = _method(method, grid, control)
+    x0 = first_modes(equation, grid.at(t0), u0)
     control = _control(steps, dt, control, t0, t1_or_ts)
     fn = FieldAtPoints(grid, equation.real) if save is None else WithoutArguments(save)
     return solve_ode(
@@ -60,7 +65,7 @@ def solve(
         x0,
         t1_or_ts,
         t0=t0,
-        method=ETDRK4() if method is None else method,
+        method=method,
         control=control,
         adjoint=adjoint,
         save=Save(fn=fn),
@@ -74,8 +79,8 @@ class FieldAtPoints(eqx.Module):
     real: bool = eqx.field(static=True)
 
     def __call__(self, t: Any, modes: Spectrum, args: Any) -> Any:
-        del t, args
-        return self.grid.to_points(modes, self.real)
+        del args
+        return self.grid.at(t).to_points(modes, self.real)
 
 
 class WithoutArguments(eqx.Module):
@@ -102,6 +107,19 @@ def first_modes(equation: Equation, grid: Box, u0: Any = None) -> Spectrum:
         raise ValueError("u0 holds values that are NaN or infinite; the first field must be finite everywhere.")
     modes = equation.to_modes(grid, u0)
     return like(grid.mask(equation.dealias, equation.real), modes) * modes
+
+
+def _method(method: Method | None, grid: Box, control: PID | Fixed | None) -> Method:
+    """ETDRK4 unless told, or where its error estimate would be blind, ETDRK3."""
+    blind = isinstance(grid, Space) and grid.moves and isinstance(control, PID)
+    if method is None:
+        return ETDRK3() if blind else ETDRK4()
+    if blind and isinstance(method, ExponentialRK) and method.tableau.fsal:
+        raise ValueError(
+            f"{method.tableau.name} estimates its error from two evaluations at the same time, which does not see "
+            "walls whose values vary in time; give ETDRK3(), an implicit method such as Kvaerno5(), or equal steps."
+        )
+    return method
 
 
 def _control(steps: int | None, dt: Any, control: PID | Fixed | None, t0: Any, t1_or_ts: Any) -> PID | Fixed:

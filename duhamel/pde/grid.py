@@ -7,6 +7,7 @@ NumPy's FFT, unscaled. Any number of batch axes may stand in front of the axes o
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -56,6 +57,15 @@ class Grid:
     @property
     def has_lift(self) -> bool:
         return False
+
+    @property
+    def formal(self) -> bool:
+        return False
+
+    def at(self, t: Any) -> "Grid":
+        """The box at time t: a periodic one has no walls that move."""
+        del t
+        return self
 
     @property
     def volume(self) -> float:

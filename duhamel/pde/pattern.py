@@ -21,7 +21,8 @@ class CahnHilliard(Equation):
 
     What one sees: waves of length 2 sqrt(2) pi width grow first, within a time of 4 width^2/mobility; then drops or
     labyrinths whose size grows as t^(1/3). The energy int width^2 |grad u|^2/2 + (1 - u^2)^2/4 falls, the mass stays.
-    Good values: width 0.02 of the box and 128 points an axis. Walls: `Cosine` axes (nothing passes).
+    Good values: width 0.02 of the box and 128 points an axis. Walls: `Cosine` axes, or
+    `Chebyshev` with Neumann() and Derivative(3) at each end (nothing passes), or any other four conditions.
     """
 
     dims: ClassVar[tuple[int, ...]] = (1, 2, 3)
@@ -36,11 +37,26 @@ class CahnHilliard(Equation):
 
     def nonlinear(self, grid: Box) -> Callable:
         keep = grid.mask(self.dealias)
+        if grid.formal:
+            return self._at_points(grid)
         bent = exactly(self.mobility) * keep * grid.laplacian()
 
         def N(t: Any, x: Spectrum) -> Spectrum:
             del t
             return like(bent, x) * grid.project(grid.to_points(like(keep, x) * x) ** 3)
+
+        return N
+
+    def _at_points(self, grid: Box) -> Callable:
+        """Laplacian(u^3) = 3 u (u Laplacian(u) + 2 |grad u|^2): u^3 itself has other conditions than u."""
+        assert isinstance(grid, Space)
+
+        def N(t: Any, x: Spectrum) -> Spectrum:
+            del t
+            u = grid.to_points(x)
+            slopes = sum(grid.slope(x, axis) ** 2 for axis in range(grid.dim))
+            bent = 3 * u * (u * grid.curvature(x) + 2 * slopes)
+            return grid.project(like(self.mobility, u) * bent)
 
         return N
 
@@ -67,7 +83,7 @@ class SwiftHohenberg(Equation):
 
     What one sees: for drive > 0 rolls of amplitude sqrt(4 drive/3) with defects that heal slowly; with quadratic about
     1 hexagons instead. Good values: drive = 0.2 on a side of 20 pi. Walls: any with homogeneous conditions on u and on
-    its Laplacian (`Sine`, `Cosine`).
+    its Laplacian (`Sine`, `Cosine`), or any four at the ends of a `Chebyshev` axis.
     """
 
     dims: ClassVar[tuple[int, ...]] = (1, 2, 3)
@@ -101,13 +117,18 @@ class SwiftHohenberg(Equation):
     def invariants(self, grid: Box, modes: Spectrum) -> dict[str, Field]:
         """energy, which falls: int ((wavenumber^2 + Laplacian) u)^2/2 - drive u^2/2 - quadratic u^3/3 + u^4/4."""
         u = grid.to_points(modes)
-        shifted = like(exactly(self.wavenumber) ** 2 + grid.laplacian(), modes) * modes
+        q2 = exactly(self.wavenumber) ** 2
+        if isinstance(grid, Space):  # shifted has other conditions than u
+            shifted = grid.integral((like(q2, u) * u + grid.curvature(modes)) ** 2)
+        else:
+            bent = like(q2 + grid.laplacian(), modes) * modes
+            shifted = grid.inner(bent, bent)
         rest = -like(self.drive, u) * u**2 / 2 - like(self.quadratic, u) * u**3 / 3 + u**4 / 4
-        return {"energy": grid.inner(shifted, shifted) / 2 + grid.integral(rest)}
+        return {"energy": shifted / 2 + grid.integral(rest)}
 
 
 def refuse_lift(equation: Equation, grid: Box) -> None:
-    if isinstance(grid, Space) and grid.has_lift:
+    if isinstance(grid, Space) and grid.has_lift and not grid.mixed:
         raise ValueError(
             f"{type(equation).__name__} takes homogeneous conditions only; give walls the value 0, or write u as a "
             "known function plus the rest."

@@ -3,7 +3,7 @@
     u_t = D Laplacian(u) + rate u + reaction(u)
 
 Diffusion and the linear rate are exact in every method that treats L exactly; boxes may have walls, with values or
-fluxes given there: the lift that carries them adds D Laplacian(lift) + rate lift.
+fluxes given there.
 """
 
 from abc import abstractmethod
@@ -18,7 +18,7 @@ from scipy.special import expit
 from duhamel.core.linear import like
 from duhamel.core.types import Field, Spectrum
 
-from .equation import Box, Equation, exactly
+from .equation import Box, Equation, exactly, stack
 from .grid import Grid
 from .space import Space
 
@@ -39,26 +39,17 @@ class ReactionDiffusion(Equation):
 
     def symbol(self, grid: Box) -> Any:
         symbols = [exactly(D) * grid.laplacian() + exactly(rate) for D, rate in zip(*self.linear_part(), strict=True)]
-        return symbols[0] if len(symbols) == 1 else _stack(symbols)
+        return symbols[0] if len(symbols) == 1 else stack(symbols)
 
     def nonlinear(self, grid: Box) -> Callable:
-        keep, source = grid.mask(self.dealias), self._source(grid)
+        keep = grid.mask(self.dealias)
 
         def N(t: Any, x: Spectrum) -> Spectrum:
             del t
             u = grid.to_points(like(keep, x) * x)
-            rate = self.reaction(u)
-            return like(keep, x) * grid.project(rate if source is None else rate + like(source, u))
+            return like(keep, x) * grid.project(self.reaction(u))
 
         return N
-
-    def _source(self, grid: Box) -> Any:
-        """What the linear part makes of the lift."""
-        if not (isinstance(grid, Space) and grid.has_lift):
-            return None
-        lift, bent = grid.lift, grid.laplacian_of_lift
-        rows = [exactly(D) * bent + exactly(rate) * lift for D, rate in zip(*self.linear_part(), strict=True)]
-        return rows[0] if len(rows) == 1 else _stack(rows)
 
     def invariants(self, grid: Box, modes: Spectrum) -> dict[str, Field]:
         """mass of every field, int u."""
@@ -247,8 +238,3 @@ class FitzHughNagumo(ReactionDiffusion):
 def _rest(grid: Box) -> tuple[tuple, tuple, tuple]:
     """(coordinates, starts, lengths) of all axes but the first."""
     return grid.coordinates()[1:], grid.start[1:], grid.length[1:]
-
-
-def _stack(rows: list[Any]) -> Any:
-    """One row per field, on the host where all are concrete, so that symbols stay in double precision."""
-    return np.stack(rows) if all(isinstance(row, np.ndarray) for row in rows) else jnp.stack(rows)

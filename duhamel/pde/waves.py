@@ -18,18 +18,21 @@ from duhamel.core.types import Field, Spectrum
 
 from .equation import Box, Equation, exactly
 from .grid import Grid
+from .operator import Operator
 from .pattern import refuse_lift
 from .space import Space
 
 
 class Advection(Equation):
-    """Linear advection with diffusion, u_t + velocity . grad u = diffusivity Laplacian(u), on a periodic box.
+    """Linear advection with diffusion, u_t + velocity . grad u = diffusivity Laplacian(u).
 
     velocity  a number, or one per axis. Exact in time at any step: a test of spaces and of output, and the linear part
-              of much else.
+              of much else. Between walls: a Chebyshev axis, with u where the flow enters, and at both ends if there is
+              diffusion.
     """
 
     dims: ClassVar[tuple[int, ...]] = (1, 2, 3)
+    spaces: ClassVar[tuple[type, ...]] = (Grid, Space)
     velocity: Any = 1.0
     diffusivity: Any = 0.0
     dealias: float | int = eqx.field(static=True, default=1)
@@ -77,6 +80,8 @@ class SecondOrder(Equation):
 
     def symbol(self, grid: Box) -> Any:
         pull = exactly(self.speed) ** 2 * grid.laplacian() - exactly(self.mass) ** 2
+        if isinstance(pull, Operator):
+            return (0.0, 1.0), (pull, -1.0 * exactly(self.damping))
         xp = jnp if isinstance(pull, Tracer) or isinstance(self.damping, Tracer) else np
         pull = xp.asarray(pull)
         zero, one = xp.zeros_like(pull), xp.ones_like(pull)
@@ -233,8 +238,10 @@ class Schroedinger(Equation):
 
     def invariants(self, grid: Box, modes: Spectrum) -> dict[str, Field]:
         """mass int |psi|^2 and energy int |grad psi|^2/2 + V |psi|^2."""
-        bent = like(-0.5 * grid.laplacian(real=False), modes) * modes
-        energy = grid.inner(modes, bent, real=False).real
+        density = jnp.abs(grid.slope(modes, 0, real=False)) ** 2
+        for axis in range(1, grid.dim):
+            density = density + jnp.abs(grid.slope(modes, axis, real=False)) ** 2
+        energy = grid.integral(density) / 2
         if self.potential is not None:
             density = jnp.abs(grid.to_points(modes, real=False)) ** 2
             energy = energy + grid.integral(like(self._potential(grid), density) * density)

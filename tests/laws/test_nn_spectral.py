@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from duhamel.nn import spectral
 from duhamel.nn.fno import FNO
 from duhamel.nn.spectral import FactorisedConv, SpectralConv
 
@@ -53,6 +54,36 @@ def test_it_is_the_sum_of_its_formula(modes, shape):
         twice = 1 if k[-1] == 0 else 2
         expected += twice * (np.tensordot(R[index].T @ coefficient, wave, 0)).real
     assert np.allclose(run(conv, x), expected, atol=1e-13)
+
+
+@pytest.mark.parametrize(("modes", "shape"), CASES[:5])
+def test_products_and_ffts_are_one_transform(modes, shape, monkeypatch):
+    conv, x = SpectralConv(2, 3, modes, key=jax.random.key(0)), noise(2, 4, *shape)
+    by_products = run(conv, x)
+    monkeypatch.setattr(spectral, "FEW", 0)
+    assert np.allclose(jax.jit(lambda u: conv(u))(x), by_products, atol=1e-13)
+
+
+@pytest.mark.parametrize("few", [0, 32])
+@pytest.mark.parametrize(
+    ("modes", "shape"), [((3,), (8,)), ((3,), (7,)), ((4,), (8,)), ((9,), (8,)), ((4,), (7,)), ((3, 9), (5, 6))]
+)
+def test_gradients_are_central_differences(modes, shape, few, monkeypatch):
+    """On even and odd grids, and with all waves that they hold, or more (the Nyquist mode of 8 points is wave 4)."""
+    monkeypatch.setattr(spectral, "FEW", few)
+    conv, x = SpectralConv(2, 2, modes, key=jax.random.key(0)), noise(2, 3, *shape)
+    at = lambda w, u: jnp.sum(jnp.sin(eqx.tree_at(lambda c: c.weight, conv, w)(u)))  # noqa: E731
+    both = jax.jit(jax.value_and_grad(at, (0, 1)))
+    slopes, eps = both(conv.weight, x)[1], 1e-4
+    for i, start in enumerate((conv.weight, x)):
+        along = noise(*start.shape, seed=5 + i)
+        ends = [[conv.weight, x] for _ in range(2)]
+        for end, sign in zip(ends, (1, -1), strict=True):
+            end[i] = start + sign * eps * along
+        slope = (both(*ends[0])[0] - both(*ends[1])[0]) / (2 * eps)
+        assert slope == pytest.approx(float(jnp.vdot(slopes[i], along)), rel=1e-6)
+    if max(modes) == 9:  # weights of waves that the grid does not hold rest
+        assert np.all(np.asarray(slopes[0])[..., (shape[-1] + 1) // 2 :, :, :, :] == 0)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(jnp.float32, 1e-5), (jnp.float64, 1e-12)])

@@ -180,7 +180,7 @@ def test_several_fields_and_walls(tmp_path):
     assert abs(np.corrcoef(u.ravel(), v.ravel())[0, 1]) < 0.2
     with pytest.raises(ValueError, match="gives fields of shape"):
         replace(species, initial="patches", equation="allen-cahn").check()
-    with pytest.raises(ValueError, match="say one of periodic, insulated, fixed"):
+    with pytest.raises(ValueError, match="say one of periodic, insulated, fixed, open"):
         replace(species, walls="round")
 
 
@@ -248,7 +248,7 @@ def test_the_command_plans_generates_and_shows(tmp_path, capsys):
     for bad, message in (
         (["--parameter", "viscosity"], "is not NAME=NUMBER"),
         (["--method", "rk5"], "no method for partial equations"),
-        (["--layout", "wel"], "say one of well, pdebench, zarr, netcdf"),
+        (["--layout", "wel"], "say one of well, pdebench, fno, zarr, netcdf"),
         (["--frames", "1"], "frames = 1"),
     ):
         with pytest.raises(ValueError, match=message):

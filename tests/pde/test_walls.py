@@ -1,7 +1,5 @@
 """Equations between walls and reaction-diffusion anywhere: closed forms, orders, balances, what is refused."""
 
-from itertools import pairwise
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -72,21 +70,6 @@ def test_fourth_order_to_the_closed_form(equation, space, truth, t1, steps):
     errors = [error(pde.solve(equation, space, truth(0.0), t1, steps=n).x, truth(t1)) for n in steps]
     assert errors[1] < 1e-5
     assert abs(np.log2(errors[0] / errors[1]) - 4) < 0.3
-
-
-@pytest.mark.parametrize("name", ["cahn-hilliard", "swift-hohenberg", "gray-scott", "fitzhugh-nagumo", "klein-gordon"])
-def test_fourth_order_in_time(name):
-    equation = pde.equation_named(name)
-    grid, t1 = {
-        "cahn-hilliard": (periodic((32, 32), 1.0), 2e-3),
-        "swift-hohenberg": (periodic((32, 32), 8 * np.pi), 2.0),
-        "gray-scott": (periodic((32, 32), 0.6), 20.0),
-        "fitzhugh-nagumo": (box(Cosine(32, 2.0), Cosine(24, 1.5)), 0.5),
-        "klein-gordon": (periodic(96, 20.0), 2.0),
-    }[name]
-    ends = [np.asarray(pde.solve(equation, grid, None, t1, steps=n).x) for n in (40, 80, 160)]
-    gaps = [np.abs(a - b).max() for a, b in pairwise(ends)]
-    assert abs(np.log2(gaps[0] / gaps[1]) - 4) < 0.35
 
 
 def expected_slope(equation, grid, u):
@@ -204,7 +187,7 @@ def test_float32_stays_float32():
 @pytest.mark.parametrize(
     ("build", "words"),
     [
-        (lambda: pde.solve(pde.KdV(), box(Sine(16, 1.0)), None, 1.0, steps=4), "KdV is written for periodic boxes"),
+        (lambda: pde.solve(pde.KdV(), box(Sine(16, 1.0)), None, 1.0, steps=4), "take a Chebyshev axis"),
         (
             lambda: pde.solve(pde.CahnHilliard(), box(Legendre(16, 1.0, left=Dirichlet(1.0))), None, 1.0, steps=4),
             "homogeneous conditions only",

@@ -82,7 +82,30 @@ class Axis(ABC):
         return False
 
     @property
-    def lift(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """A smooth function with the inhomogeneous conditions at the points, its slope and its second derivative."""
-        zero = np.zeros(self.n)
-        return zero, zero, zero
+    def diagonal(self) -> bool:
+        """Whether d^2/dx^2 is a number per mode."""
+        return True
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """What is prescribed at the ends, numbers or functions of t: nothing but 0 unless the axis says so."""
+        return ()
+
+    def lifts(self, order: int = 0) -> np.ndarray:
+        """(values, n): smooth functions with 1 in one condition and 0 in the others, or a derivative of them."""
+        del order
+        return np.zeros((0, self.n))
+
+    @property
+    def takes_constants(self) -> bool:
+        """Whether a constant satisfies the homogeneous conditions."""
+        return bool(np.any(np.abs(self.square) < 1e-8 / self.length**2))
+
+    def restriction(self, fine: "Axis") -> np.ndarray:
+        """(modes, modes of the finer axis): the projection of one's modes onto the other's, by the finer quadrature."""
+        overlap = np.conj(self.at(fine.points)).T * fine.weights @ fine.at(fine.points)
+        return overlap / self.norms[:, None]
+
+    def matrix(self, order: int) -> np.ndarray:
+        """(modes, modes): the `order`-th derivative, of an axis where it mixes modes."""
+        raise NotImplementedError(f"order {order}: a {type(self).__name__} axis has `symbol`.")

@@ -3,7 +3,7 @@
 Source: Shen, SIAM J. Sci. Comput. 15 (1994) 1489 (bases that satisfy the conditions).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -15,30 +15,33 @@ from numpy.polynomial import legendre
 from duhamel.core.grid import Number
 from duhamel.core.linear import like
 
-from ..boundary import Boundary, Dirichlet
-from .base import Axis
+from ..boundary import Dirichlet, Side
+from .walls import Ends, Walled
 
 
 @dataclass(frozen=True)
-class Legendre(Axis):
+class Legendre(Walled):
     """Polynomials with a linear condition at either end, of degree below 2n/3 (n Gauss points: products are exact).
 
     left, right  `Dirichlet(value)`, `Neumann(value)`, `Robin(alpha, beta, value)`
     """
 
-    left: Boundary = field(default_factory=Dirichlet)
-    right: Boundary = field(default_factory=Dirichlet)
+    left: Side = Dirichlet()
+    right: Side = Dirichlet()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.n < 9:
             raise ValueError(f"n = {self.n}: a Legendre axis needs at least 9 points, two thirds of them for modes.")
+        self.check_sides()
+        for side in (self.left, self.right):
+            if max(side.terms) > 1:
+                raise ValueError(f"{side}: a Legendre axis takes values, slopes and mixtures of them; use Chebyshev.")
         _modes_of(self)
 
     @property
-    def insulated(self) -> bool:
-        """Neumann's condition at both ends."""
-        return self.left.alpha == 0 and self.right.alpha == 0
+    def ends(self) -> Ends:
+        return (self.left,), (self.right,)
 
     @property
     def modes(self) -> int:
@@ -78,25 +81,6 @@ class Legendre(Axis):
         del fraction
         return np.ones(self.modes)
 
-    @property
-    def lift(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        if self.left.homogeneous and self.right.homogeneous:
-            return super().lift
-        a, b = self.start, self.start + self.length
-        # c1 x + c0, or c2 x^2 + c1 x where a constant is invisible to both conditions
-        powers = (2, 1) if self.insulated else (1, 0)
-        value = lambda p, x: x**p  # noqa: E731
-        slope = lambda p, x: p * x ** max(p - 1, 0)  # noqa: E731
-        x0 = np.array([a, b]) - (a + b) / 2
-        rows = [
-            [c.alpha * value(p, x) + sign * c.beta * slope(p, x) for p in powers]
-            for c, x, sign in ((self.left, x0[0], -1), (self.right, x0[1], 1))
-        ]
-        c = np.linalg.solve(np.array(rows), [self.left.value, self.right.value])
-        polynomial = np.poly1d([*c, *[0.0] * powers[1]])
-        x = self.points - (a + b) / 2
-        return polynomial(x), polynomial.deriv(1)(x), polynomial.deriv(2)(x)
-
 
 @cache
 def _modes_of(axis: Legendre) -> tuple[np.ndarray, np.ndarray]:
@@ -107,9 +91,9 @@ def _modes_of(axis: Legendre) -> tuple[np.ndarray, np.ndarray]:
         degrees = np.arange(k, k + 3)
         slopes = degrees * (degrees + 1) / 2
         ends = []
-        for c, sign in ((axis.left, -1), (axis.right, 1)):
+        for (alpha, beta), sign in ((_mixture(axis.left), -1), (_mixture(axis.right), 1)):
             parity = np.where(degrees % 2 == 0, 1.0, sign)
-            ends.append(c.alpha * parity + c.beta * J * slopes * parity)  # outward slope at -1 is minus the slope
+            ends.append(alpha * parity + beta * J * slopes * parity)  # outward slope at -1 is minus the slope
         A = np.array(ends)
         try:
             tail = np.linalg.solve(A[:, 1:], -A[:, 0])
@@ -124,13 +108,18 @@ def _modes_of(axis: Legendre) -> tuple[np.ndarray, np.ndarray]:
     s, w = legendre.leggauss(m + 3)
     slopes = legendre.legvander(s, m) @ legendre.legder(basis, 1) * J
     stiffness = slopes.T @ (axis.length / 2 * w[:, None] * slopes)
-    for c, s_end in ((axis.left, -1.0), (axis.right, 1.0)):
-        if c.beta:
+    for (alpha, beta), s_end in ((_mixture(axis.left), -1.0), (_mixture(axis.right), 1.0)):
+        if beta:
             at_end = legendre.legvander(np.array([s_end]), m + 1) @ basis
-            stiffness = stiffness + c.alpha / c.beta * at_end.T @ at_end
+            stiffness = stiffness + alpha / beta * at_end.T @ at_end
     scale = 1 / np.sqrt(np.diag(mass))
     square, vectors = scipy.linalg.eigh(scale[:, None] * stiffness * scale, scale[:, None] * mass * scale)
     return -square, basis @ (scale[:, None] * vectors)
+
+
+def _mixture(side: Side) -> tuple[float, float]:
+    """alpha, beta of alpha u + beta du/dn."""
+    return float(side.terms.get(0, 0.0)), float(side.terms.get(1, 0.0))
 
 
 @cache

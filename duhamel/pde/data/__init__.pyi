@@ -3,6 +3,7 @@ from .gaussian import GaussianField as GaussianField, TruncatedFourier as Trunca
 from .generation import generate as generate, plan as plan
 from .initial import (
     Blobs as Blobs,
+    Clusters as Clusters,
     Complex as Complex,
     Disc as Disc,
     Jumps as Jumps,
@@ -18,5 +19,6 @@ from .initial import (
 )
 from .named import sampler_named as sampler_named
 from .recipe import Recipe as Recipe
+from .standards import standard as standard
 from .stream import Reservoir as Reservoir, Stream as Stream
 from .trajectories import Trajectories as Trajectories, joined as joined

@@ -1,4 +1,4 @@
-"""Trajectories to files and back: The Well's and PDEBench's HDF5, zarr, netCDF.
+"""Trajectories to files and back: The Well's and PDEBench's HDF5, FNO's MATLAB files, zarr, netCDF.
 
 A file appears under its name only when it is complete: it is written beside it as NAME.partial, flushed to the disk and
 renamed. Nothing that exists is overwritten. Files hold no time stamps, so the same data give the same bytes.
@@ -10,17 +10,18 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from .fno import read_fno, write_fno
 from .pdebench import FLOW, read_pdebench, write_pdebench
 from .trajectories import Trajectories, from_xarray, joined
 from .well import read_well, write_well
 
-SUFFIXES = {"well": ".hdf5", "pdebench": ".hdf5", "zarr": ".zarr", "netcdf": ".nc"}
+SUFFIXES = {"well": ".hdf5", "pdebench": ".hdf5", "fno": ".mat", "zarr": ".zarr", "netcdf": ".nc"}
 
 
 def write(data: Trajectories, path: str | Path, layout: str | None = None) -> Path:
-    """Write to a path that does not exist yet; layout: well, pdebench, zarr, netcdf (the last two by their suffix)."""
+    """Write to a path that does not exist yet; layout: well, pdebench, fno, zarr, netcdf (three by suffix)."""
     path = Path(path)
-    layout = layout or {".zarr": "zarr", ".nc": "netcdf"}.get(path.suffix)
+    layout = layout or {".zarr": "zarr", ".nc": "netcdf", ".mat": "fno"}.get(path.suffix)
     check_layout(layout, path)
     if path.exists():
         raise FileExistsError(f"{path} exists and is not overwritten; delete it or choose another name.")
@@ -34,6 +35,8 @@ def write(data: Trajectories, path: str | Path, layout: str | None = None) -> Pa
     elif layout == "netcdf":
         _xarray()
         data.to_xarray().to_netcdf(partial, engine="h5netcdf")
+    elif layout == "fno":
+        write_fno(partial, data)
     else:
         with _h5py().File(partial, "w") as file:
             (write_well if layout == "well" else write_pdebench)(file, data)
@@ -69,7 +72,7 @@ def shards(folder: Path) -> list[Path]:
     """The complete files of a folder, in the order of their names."""
     found = sorted(p for p in folder.iterdir() if p.suffix in {".h5", *SUFFIXES.values()})
     if not found:
-        raise ValueError(f"{folder} holds no files of trajectories (.hdf5, .h5, .zarr, .nc).")
+        raise ValueError(f"{folder} holds no files of trajectories (.hdf5, .h5, .mat, .zarr, .nc).")
     return found
 
 
@@ -82,6 +85,8 @@ def _read_one(path: Path) -> Trajectories:
                     return from_xarray(data.load())
         except (OSError, KeyError) as error:
             raise ValueError(f"{path} cannot be read as zarr, it may be unfinished: {_first_line(error)}") from error
+    if path.suffix == ".mat":
+        return read_fno(path)
     if path.suffix == ".nc":
         with _opened(path):  # says what is wrong with a broken file
             pass

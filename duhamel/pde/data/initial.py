@@ -51,7 +51,7 @@ class RandomSines(Sampler):
     window    probability with which u is cut to a window: 1 from 10-45 % of the box to 55-90 %, tanh flanks of 1 %
 
     Named sets: `MP_PDE` (5 terms of 1 to 3 waves, amplitudes in (-1/2, 1/2), no windows) and `PDEBENCH` (2 terms of 1
-    to 8 waves, amplitudes in (0, 1); its generator also adds the terms that were not chosen, with l = 0, so 6
+    to 4 waves, amplitudes in (0, 1); its generator also adds the terms that were not chosen, with l = 0, so 2
     constants). Sources: Brandstetter, Worrall, Welling, ICLR 2022; Takamoto et al., PDEBench, NeurIPS 2022.
     """
 
@@ -116,6 +116,47 @@ class Blobs(Sampler):
             return jnp.exp(exponent)
 
         return self.offset + jnp.tensordot(a, jax.vmap(blob)(jnp.stack(centres, axis=1), widths), axes=1)
+
+
+class Clusters(Sampler):
+    """Two species of The Well's Gray-Scott set: sums of Gaussians on a periodic box, each stretched to [0, 1]
+
+        G = sum_j A_j exp(-s_j |x - c_j|^2),   (1 - G, G') with G, G' of their own draws
+
+    count      range of how many Gaussians, uniform, both ends included
+    amplitude  range of A;   sharpness  range of s, one over a length squared: The Well's on a square of side 2
+    A Gaussian is seen from its nearest image; on that box the next one is below e^-150.
+    Source: Ohana et al., The Well, NeurIPS 2024; the numbers from the generator published with it.
+    """
+
+    several: ClassVar[bool] = True
+    count: tuple[int, int] = eqx.field(static=True, default=(10, 100))
+    amplitude: Range = (1.0, 3.0)
+    sharpness: Range = (150.0, 300.0)
+
+    def __check_init__(self):
+        if not 1 <= self.count[0] <= self.count[1]:
+            raise ValueError(f"count = {self.count}: the range of how many begins at 1 or more, and does not descend.")
+
+    def __call__(self, key: PRNGKeyArray, grid: Box) -> Field:
+        one, two = jax.random.split(key)
+        u = jnp.stack([1 - self._sum(one, grid), self._sum(two, grid)])
+        space = tuple(range(1, u.ndim))
+        low, high = jnp.min(u, axis=space, keepdims=True), jnp.max(u, axis=space, keepdims=True)
+        return (u - low) / (high - low)
+
+    def _sum(self, key: PRNGKeyArray, grid: Box) -> Array:
+        (few, many), (a0, a1), (s0, s1) = self.count, self.amplitude, self.sharpness
+        *centres, a, s, number = _uniform(key, *(many,) * (grid.dim + 2), 1)
+        a = jnp.where(jnp.arange(many) < few + jnp.floor(number * (many - few + 1)), a0 + (a1 - a0) * a, 0)
+        s, factors = s0 + (s1 - s0) * s, []
+        for x, c, side in zip(fractions(grid), centres, grid.length, strict=True):
+            away = side * (jnp.mod(x - c[:, None] + 0.5, 1.0) - 0.5)
+            factors.append(jnp.exp(-s[:, None] * away**2))
+        total = jnp.einsum("jx,j->jx", factors[0], a)
+        if grid.dim == 1:
+            return jnp.sum(total, axis=0)
+        return jnp.einsum(("jx,jy->xy", "jx,jy,jz->xyz")[grid.dim - 2], total, *factors[1:])
 
 
 class Jumps(Sampler):

@@ -1,4 +1,4 @@
-"""What a data set is made of, and the program that solves one batch of it."""
+"""What a data set is made of, and the solver of its batches."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -7,30 +7,27 @@ from functools import cached_property
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 import duhamel as dh
 from duhamel.core.grid import Number
 from duhamel.pde.axes.trigonometric import Cosine, Sine
-from duhamel.pde.equation import Box, Equation
-from duhamel.pde.evolve import solve
+from duhamel.pde.equation import Box
 from duhamel.pde.grid import periodic
-from duhamel.pde.registry import equation_named
 from duhamel.pde.space import box
-from duhamel.solver.adjoint import Forward
 
 from .gaussian import GaussianField, TruncatedFourier
-from .initial import Boundary, Complex, Sampler, Stacked
+from .initial import Boundary, Sampler
 from .named import sampler_named
+from .programs import PROGRAMS, Program, Spectral
 from .trajectories import Trajectories
 
-WALLS: dict[str, tuple[Any, Boundary]] = {
-    "periodic": (None, "periodic"),
-    "insulated": (Cosine, "neumann"),
-    "fixed": (Sine, "dirichlet"),
+WALLS: dict[str, tuple[Any, Boundary, str]] = {  # axis, waves of the first fields, word in a file
+    "periodic": (None, "periodic", "periodic"),
+    "insulated": (Cosine, "neumann", "wall"),
+    "fixed": (Sine, "dirichlet", "wall"),
+    "open": (Cosine, "neumann", "open"),
 }
-NAMES = {"navier-stokes-2d": "vorticity", "nlse": "psi", "schroedinger": "psi"}  # what `Equation.fields` calls u
 BATCH_BYTES = 2**25  # fields of a batch, in double precision: they stay in the caches' reach
 MOST = 64  # lanes of a batch
 
@@ -39,14 +36,17 @@ MOST = 64  # lanes of a batch
 class Recipe:
     """A data set: everything that its numbers depend on, all of which JSON can hold.
 
-    equation    by the name of `pde.equation_named`; parameters: a number, or (low, high), uniform, one for each sample
+    equation    by the name of `pde.equation_named`, or shallow-water (finite volumes), or darcy (steady: one frame)
+    parameters  of the equation: a number, or (low, high), uniform, one for each sample
     samples     how many;   seed  the same seed gives the same samples
     t1, frames  fields are kept at `frames` equally spaced times from 0 to t1
     points, length   of every axis of the box;   start  of every axis, 0 if not given
-    walls       periodic, insulated (du/dn = 0: cosines) or fixed (u = 0: sines), on every side
+    walls       periodic, insulated (du/dn = 0: cosines), fixed (u = 0: sines) or open (waves leave), on every side
     steps       of the method between two frames: steps_per_frame
     initial     by the name of `sampler_named`
-    layout      well, pdebench, zarr or netcdf;   dtype  of the file, float32 or float64
+    keep_every  so many points are solved along an axis for one that is kept
+    called      names in the file of fields and parameters, where a publication has its own
+    layout      well, pdebench, fno, zarr or netcdf;   dtype  of the file, float32 or float64
     double      solve in double precision
     shard       samples in a file (None: about a quarter of a gigabyte);   batch  samples solved at once
     """
@@ -69,12 +69,17 @@ class Recipe:
     double: bool = True
     shard: int | None = None
     batch: int = 0
+    keep_every: int = 1
+    called: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("samples", "steps_per_frame"):
+        for name in ("samples", "steps_per_frame", "keep_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)}; it must be at least 1.")
-        if self.frames < 2:
+        steady = self.program.steady
+        if steady and self.frames != 1:
+            raise ValueError(f"frames = {self.frames}; {self.equation} is steady, so frames = 1.")
+        if self.frames < 2 and not steady:
             raise ValueError(f"frames = {self.frames}; the first field and one later make 2.")
         if not (np.isfinite(self.t1) and self.t1 > 0):
             raise ValueError(f"t1 = {self.t1}; data are solved forwards, to a finite time above 0.")
@@ -96,19 +101,23 @@ class Recipe:
 
     def check(self) -> None:
         """Build everything that can be wrong: equation, parameters, grid, first fields, method."""
-        equation, grid = self.build(), self.grid()
-        equation.check(grid)
-        _method(self.method)
-        found = jax.eval_shape(lambda key: self.sampler()(key, grid), jax.random.key(0)).shape
-        if found != equation.shape(grid):
+        self.program.check(self)
+        found = jax.eval_shape(lambda key: self.sampler()(key, self.grid()), jax.random.key(0)).shape
+        wanted = self.program.first_shape(self)
+        if found != wanted:
             raise ValueError(
-                f"initial = {self.initial!r} gives fields of shape {found}, and {self.equation} wants "
-                f"{equation.shape(grid)}; choose another."
+                f"initial = {self.initial!r} gives fields of shape {found}, and {self.equation} wants {wanted}; choose "
+                "another."
             )
 
     @property
+    def program(self) -> Program:
+        """How this equation is solved."""
+        return PROGRAMS.get(self.equation, Spectral())
+
+    @property
     def steps(self) -> int:
-        return self.steps_per_frame * (self.frames - 1)
+        return self.steps_per_frame * max(1, self.frames - 1)
 
     def times(self) -> np.ndarray:
         return np.linspace(0.0, float(self.t1), self.frames)
@@ -119,34 +128,36 @@ class Recipe:
         axis = WALLS[self.walls][0]
         return box(*(axis(*each) for each in zip(self.points, self.length, self.start, strict=True)))
 
-    def build(self, values: Mapping[str, Any] | None = None) -> Equation:
+    def build(self, values: Mapping[str, Any] | None = None) -> Any:
         """The equation; parameters that vary take `values`, or the middle of their range."""
         middle = {n: v if np.ndim(v) == 0 else 0.5 * sum(v) for n, v in self.parameters.items()}
-        return equation_named(self.equation, **(middle | dict(values or {})))
+        return self.program.build(self, middle | dict(values or {}))
 
     def varied(self) -> dict[str, tuple[float, float]]:
         return {n: (float(v[0]), float(v[1])) for n, v in self.parameters.items() if np.ndim(v)}
 
     def sizes(self) -> tuple[int, ...]:
-        """(frames, *points, names) of one sample."""
-        return (self.frames, *self.points, len(self.names()))
+        """(frames, *points, names) of one sample in the file."""
+        return (
+            self.frames,
+            *(len(range(n)[s]) for n, s in zip(self.points, self.kept(), strict=True)),
+            len(self.names()),
+        )
+
+    def kept(self) -> tuple[slice, ...]:
+        """Points of each axis that go to the file: from the first of a period on, and symmetric between walls."""
+        k = self.keep_every
+        return tuple(slice(0 if self.walls == "periodic" else (n - 1) % k // 2, None, k) for n in self.points)
 
     def names(self) -> tuple[str, ...]:
-        equation = self.build()
-        names = (NAMES[self.equation],) if self.equation in NAMES else equation.fields
-        return names if equation.real else tuple(f"{n}_{part}" for n in names for part in ("real", "imaginary"))
+        return tuple(self.called.get(name, name) for name in self.program.names(self))
 
     def sampler(self) -> Sampler:
         """The first fields, with waves that fit between the walls; one draw for each unknown of the equation."""
-        found, equation = sampler_named(self.initial), self.build()
+        found = sampler_named(self.initial)
         if isinstance(found, GaussianField | TruncatedFourier) and found.boundary == "periodic":
             found = replace(found, boundary=WALLS[self.walls][1])
-        if not equation.real:
-            return Complex(found)
-        count = len(equation.fields)
-        if count > 1 and not found.several:
-            return Stacked(found, count)
-        return found
+        return self.program.complete(self, found)
 
     def shortened(self, frames: int) -> "Recipe":
         """The same up to an earlier frame."""
@@ -177,22 +188,16 @@ class Solver:
 
     @cached_property
     def _program(self) -> Any:
-        recipe, grid, ts, sampler = self.recipe, self.recipe.grid(), self.recipe.times(), self.recipe.sampler()
-        method, ranges = _method(recipe.method), recipe.varied()
+        recipe, grid, sampler = self.recipe, self.recipe.grid(), self.recipe.sampler()
+        ranges, run = recipe.varied(), recipe.program.prepare(recipe)
+        kept = (Ellipsis, *recipe.kept(), slice(None))
         of_fields, of_parameters = jax.random.split(jax.random.key(recipe.seed))
 
         def one(index: Any) -> tuple[Any, dict[str, Any]]:
             u0 = sampler(jax.random.fold_in(of_fields, index), grid)
             dice = jax.random.uniform(jax.random.fold_in(of_parameters, index), (len(ranges),))
             values = {n: low + (high - low) * dice[i] for i, (n, (low, high)) in enumerate(ranges.items())}
-            # no gradient is wanted, and a sample that blows up must not take its neighbours with it
-            how = {"steps": recipe.steps, "method": method, "adjoint": Forward(), "throw": False}
-            u = solve(recipe.build(values), grid, u0, ts, **how).x
-            if jnp.iscomplexobj(u):
-                u = jnp.stack([u.real, u.imag], axis=-1)
-            else:  # (time, *points) or (time, fields, *points)
-                u = u[..., None] if u.ndim == 1 + grid.dim else jnp.moveaxis(u, 1, -1)
-            return u.astype(recipe.dtype), values
+            return run(u0, values)[kept].astype(recipe.dtype), values
 
         return jax.jit(jax.vmap(one)).lower(self._indices(0)).compile()
 
@@ -211,23 +216,18 @@ class Solver:
             "recipe": {**dataclasses.asdict(recipe), "shard": None},
             "equation": type(equation).__name__,
             "initial condition": " ".join(repr(recipe.sampler()).split()),
-            "method": f"{recipe.method}, {recipe.steps} equal steps",
+            "method": recipe.program.method(recipe),
             **more,
         }
         return Trajectories(
             fields,
             recipe.names(),
             recipe.times().astype(recipe.dtype),
-            tuple(x.reshape(-1).astype(recipe.dtype) for x in grid.coordinates()),
-            numbers | dict(varied),
-            ("periodic" if recipe.walls == "periodic" else "wall",) * grid.dim,
+            tuple(
+                x.reshape(-1)[s].astype(recipe.dtype) for x, s in zip(grid.coordinates(), recipe.kept(), strict=True)
+            ),
+            {recipe.called.get(name, name): value for name, value in (numbers | dict(varied)).items()},
+            (WALLS[recipe.walls][2],) * grid.dim,
             name=recipe.equation,
             provenance=provenance,
         )
-
-
-def _method(name: str) -> Any:
-    found = getattr(dh, name, None)
-    if found is None:
-        raise ValueError(f"no method is called {name!r}; ETDRK4, ETDRK2, Krogstad and HochbruckOstermann are usual.")
-    return found()
