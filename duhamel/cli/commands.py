@@ -124,7 +124,7 @@ class Train:
     model: Word = None
     """Of an emulator: fno (default) or unet."""
     strategy: Word = None
-    """Of an emulator: one-step (default), unrolled, cut, pushforward or noise."""
+    """Of an emulator: one-step (default), unrolled, cut, pushforward, noise or lead-time."""
     points: Int = None
     """Of an emulator: grid points along each axis."""
     samples: Int = None

@@ -33,9 +33,10 @@ def test_a_run_leaves_its_report_and_weights_and_is_honest_about_cost(few, tmp_p
     assert numbers["optimiser steps"] == 60
     sentence = chapter.text[0]
     assert "equal error" in sentence or "No coarse run" in sentence
-    runs, grids = chapter.tables
+    runs, grids, published = chapter.tables
     assert {"emulator", "16 points, 4 steps", "64 points, 16 steps"} <= {row[0] for row in runs.rows}
     assert [row[0] for row in grids.rows] == [32, 64, 128, 256]
+    assert published.rows[1:] == (("FNO, 1024 points", 1000, 1.60),) and published.rows[0][1] == 40
     errors = [row[1] for row in grids.rows]
     assert max(errors) < 1.05 * min(errors)
     folder = tmp_path / "train-emulator-burgers"
@@ -79,7 +80,7 @@ def test_every_task_learns_something(equation, tmp_path):
         (Wish(strategy="push"), "did you mean pushforward"),
         (Wish(points=0), "points = 0; give at least 1"),
         (Wish(model="unet", points=100), "100 points are no multiple of 8"),
-        (Wish(strategy="unrolled"), "burgers is one step, and unrolled unrolls several"),
+        (Wish(strategy="unrolled"), "burgers is one step, and unrolled learns several"),
         (Wish(samples=5), "do not fill a batch of 20"),
     ],
     ids=str,

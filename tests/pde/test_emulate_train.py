@@ -6,14 +6,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from duhamel.nn.fno import FNO
 from duhamel.nn.mlp import MLP
 from duhamel.nn.spectral import SpectralConv
+from duhamel.pde.data.gaussian import TruncatedFourier
+from duhamel.pde.data.stream import Stream
 from duhamel.pde.emulate.cost import Cost, Run, coarse_runs, measured_run
 from duhamel.pde.emulate.model import Emulator, Scaling, measured, measured_change, rollout
 from duhamel.pde.emulate.strategy import STRATEGIES, Strategy, l2, sobolev
 from duhamel.pde.emulate.train import Shape, forecast, train
 from duhamel.pde.emulate.windows import Pairs, Window, Windows
 from duhamel.pde.grid import periodic
+from duhamel.pde.reaction import Heat
 
 UNIT = Scaling(np.zeros((1, 1)), np.ones((1, 1)))
 
@@ -137,6 +141,91 @@ def test_noise_is_in_units_of_the_data():
             Strategy(**bad)
 
 
+class Material(eqx.Module):
+    """(u, a) -> a u: two channels in, one out."""
+
+    def __call__(self, z):
+        return z[:1] * z[1:]
+
+
+def test_channels_that_are_not_given_stand_still():
+    """u_{j+1} = a u_j with a material a that is read and not predicted, and the same as change u_{j+1} - u_j."""
+    rng = np.random.default_rng(0)
+    past = jnp.asarray(rng.uniform(0.5, 1.5, (1, 2, 3, 8)))
+    u, a = past[0]
+    truth = jnp.stack([a**j * u for j in (1, 2, 3)])[:, None]
+    assert np.allclose(rollout(Emulator(Material(), UNIT, UNIT), past, 3), truth, rtol=1e-12)
+    change = Emulator(Material(), UNIT, UNIT, residual=True)
+    assert np.allclose(rollout(change, past, 2)[:, 0], jnp.stack([(1 + a) * u, (1 + a) ** 2 * u]), rtol=1e-12)
+    fields = np.moveaxis(np.asarray(past), 2, 0)
+    scale = measured_change(fields, 3 * fields[:, :, :1])
+    assert np.allclose(scale.mean, 2 * fields[:, 0, 0].mean(), rtol=1e-6)
+
+
+def test_more_channels_out_than_in_are_one_call():
+    class Two(eqx.Module):
+        def __call__(self, z):
+            return jnp.concatenate([z, 2 * z])
+
+    emulator, past = Emulator(Two(), UNIT, UNIT), jnp.ones((1, 1, 3, 8))
+    assert rollout(emulator, past, 1).shape == (1, 2, 3, 8)
+    with pytest.raises(ValueError, match=r"gives 2 channels and reads 1: .* ask for one call"):
+        rollout(emulator, past, 2)
+
+
+class Powers(eqx.Module):
+    """u -> factor^(4 c) u: what a network that is told the lead time j/4 ought to say."""
+
+    factor: jax.Array
+
+    def __call__(self, u, condition):
+        return self.factor ** (4 * condition[0])[:, None] * u
+
+
+def test_a_lead_time_is_told_and_a_rollout_answers_all_of_them():
+    a, b, strategy = 0.9, 0.8, STRATEGIES["lead-time"]
+    truth = powers(a, 9, samples=5)
+    emulator = Emulator(Powers(jnp.asarray(a)), UNIT, UNIT, lead=4)
+    assert np.allclose(forecast(emulator, truth[:, :1], 7), truth[:, 1:8], rtol=1e-6)
+    window = window_of(truth[:, :5])
+    wrong = Emulator(Powers(jnp.asarray(b)), UNIT, UNIT, lead=4)
+    found = jnp.stack([strategy.loss(wrong, window, l2, jax.random.key(i)) for i in range(40)])
+    expected = [1 - (b / a) ** j for j in (1, 2, 3, 4)]  # 200 draws of 1..4
+    assert np.mean(found) == pytest.approx(np.mean(expected), abs=3 * np.std(expected) / np.sqrt(200))
+    assert strategy.loss(emulator, window, l2, jax.random.key(0)) < 1e-6
+    with pytest.raises(ValueError, match="lead = 4, the emulator 1; give both the same"):
+        strategy.loss(times(a), window, l2, jax.random.key(0))
+    with pytest.raises(ValueError, match="learnt one call at a time"):
+        Strategy(lead=2, unroll=2)
+
+
+@pytest.mark.slow
+def test_lead_times_are_learnt_by_a_network_that_is_conditioned():
+    """Decay by 0.8 a frame from any start; a Fourier neural operator is asked for all four leads."""
+    data, strategy = powers(0.8, 6, samples=64, points=16).astype(np.float32), STRATEGIES["lead-time"]
+    make = lambda key: FNO(1, 1, (6,), width=12, depth=2, coordinates=False, condition=1, key=key)  # noqa: E731
+    shape = Shape(measured(data), measured(data), lead=4)
+    found = train(make, shape, Windows(data, 1, 4, 16), steps=500, rate=1e-2, strategy=strategy).emulators[0]
+    ahead = forecast(found, data[:, :1], 5)
+    errors = np.linalg.norm(ahead - data[:, 1:], axis=-1) / np.linalg.norm(data[:, 1:], axis=-1)
+    assert errors.mean() < 0.05
+
+
+def test_a_stream_of_fresh_solutions_is_data():
+    """Heat over one interval is a spectral convolution: training on it finds exp(-k^2 t), k = 1..3, from no file."""
+    grid, interval = periodic(16, 2 * np.pi), 0.3
+    stream = Stream(Heat(diffusivity=0.5), grid, TruncatedFourier(cutoff=3), interval, steps=1, frames=2, batch=16)
+    first = stream(jax.random.key(1), 0)
+    make = lambda key: SpectralConv(1, 1, (4,), key=key)  # noqa: E731
+    shape = Shape(
+        Scaling(np.zeros((1, 1)), measured(first.past).std), Scaling(np.zeros((1, 1)), measured(first.past).std)
+    )
+    found = train(make, shape, stream, steps=400, rate=3e-2).emulators[0]
+    symbol = np.asarray(found.network.weight)[1:, 0, 0]
+    assert np.allclose(symbol[:, 0], np.exp(-0.5 * np.arange(1, 4) ** 2 * interval), atol=5e-3)
+    assert np.allclose(symbol[:, 1], 0, atol=5e-3)
+
+
 def test_the_sobolev_distance_of_one_wave_weighs_its_error():
     """Truth cos x, error e cos kx: the ratio of the H^1 norms is e sqrt((1 + k^2) / 2)."""
     grid = periodic(32, 2 * np.pi)
@@ -174,8 +263,10 @@ def test_training_finds_an_operator_for_every_seed_and_none_sees_another(tmp_pat
     assert np.array_equal(again.emulators[1].network.weight, both.emulators[1].network.weight)
     assert both.metrics[-1]["loss"] < 0.01 and "test" in both.metrics[-1]
     # far from the minimum, where the norm has a kink that turns rounding into another path
-    alone, beside = (find_operator(steps=40, seeds=seeds).emulators[0] for seeds in ((0,), (0, 7)))
-    assert np.allclose(alone.network.weight, beside.network.weight, rtol=0, atol=1e-10)
+    for i, seed in enumerate((0, 7)):
+        alone, beside = find_operator(steps=40, seeds=(seed,), order=0), find_operator(steps=40, seeds=(0, 7))
+        weights = alone.emulators[0].network.weight, beside.emulators[i].network.weight
+        assert np.allclose(*weights, rtol=0, atol=1e-10)
     with pytest.raises(ValueError, match="seeds is empty"):
         find_operator(seeds=())
 
@@ -185,7 +276,10 @@ def test_every_strategy_learns_a_linear_step(name):
     """u -> 0.9 u on random trajectories by a pointwise network; each strategy ends near the truth."""
     data, strategy = powers(0.9, 6, samples=32).astype(np.float32), STRATEGIES[name]
     shape = Shape(measured(data), measured(data))
-    make = lambda key: MLP(1, 1, width=1, depth=0, key=key)  # noqa: E731
+    if strategy.lead > 1:
+        shape, make = Shape(UNIT, UNIT, lead=strategy.lead), lambda key: Powers(jax.random.uniform(key))
+    else:
+        make = lambda key: MLP(1, 1, width=1, depth=0, key=key)  # noqa: E731
     windows = Windows(data, 1, strategy.frames(1), 16)
     found = train(make, shape, windows, steps=400, rate=3e-2, strategy=strategy).emulators[0]
     ahead = forecast(found, data[:, :1], 5)

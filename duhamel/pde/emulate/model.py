@@ -38,7 +38,7 @@ def measured(u: Any) -> Scaling:
 def measured_change(past: Any, future: Any) -> Scaling:
     """The scaling of future frames minus the last of the past ones, frame by frame."""
     past, future = np.asarray(past, np.float64), np.asarray(future, np.float64)
-    change = future - past[:, -1:]
+    change = future - past[:, -1:, : future.shape[2]]
     axes = (0, *range(3, change.ndim))
     return _scaling(change.mean(axes), change.std(axes))
 
@@ -59,6 +59,10 @@ class Emulator(eqx.Module):
     the output, *lanes, *space) out. history = bundle = 1 is a map of one field to one field: an operator, or a step.
 
     residual  learn the change: right for steps in time short enough that the field hardly moves
+    lead      above 1: a call answers for any of the next `lead` frames, and is told which by the first feature of its
+              condition, j/lead for the j-th (see `Strategy`)
+
+    Where fewer channels come out than go in, they are the first of those; the others (a material, a force) stand still.
     """
 
     network: Any
@@ -67,6 +71,12 @@ class Emulator(eqx.Module):
     history: int = eqx.field(static=True, default=1)
     bundle: int = eqx.field(static=True, default=1)
     residual: bool = eqx.field(static=True, default=False)
+    lead: int = eqx.field(static=True, default=1)
+
+    @property
+    def stride(self) -> int:
+        """Frames that `ahead` gives."""
+        return self.bundle * self.lead
 
     def __call__(self, past: Fields, condition: Float[Array, "features *lanes"] | None = None) -> Fields:
         """past (history, channels, *lanes, *space) -> (bundle, channels, *lanes, *space), in the precision of past."""
@@ -76,7 +86,14 @@ class Emulator(eqx.Module):
         z = z.reshape(-1, *z.shape[2:])
         z = self.network(z) if condition is None else self.network(z, condition)
         future = self.outputs.undo(z.reshape(self.bundle, -1, *z.shape[1:])).astype(past.dtype)
-        return past[-1:] + future if self.residual else future
+        return past[-1:, : future.shape[1]] + future if self.residual else future
+
+    def ahead(self, past: Fields, condition: Float[Array, "features *lanes"] | None = None) -> Fields:
+        """The next `stride` frames after past; with lead times one call for each."""
+        if self.lead == 1:
+            return self(past, condition)
+        each = [self(past, told(j / self.lead, condition, past.shape[2])) for j in range(1, self.lead + 1)]
+        return jnp.concatenate(each)
 
 
 def rollout(
@@ -93,10 +110,31 @@ def rollout(
     cut: no gradient flows from one call to the one before it.
     """
 
+    if calls == 1:
+        return emulator.ahead(past, condition)
+
     @jax.checkpoint
     def call(window: Fields, _: None) -> tuple[Fields, Fields]:
-        new = emulator(jax.lax.stop_gradient(window) if cut else window, condition)
-        return jnp.concatenate([window, new])[-emulator.history :], new
+        new = emulator.ahead(jax.lax.stop_gradient(window) if cut else window, condition)
+        return fed(window, new), new
 
     _, frames = jax.lax.scan(call, past, None, length=calls)
     return frames.reshape(-1, *frames.shape[2:])
+
+
+def fed(window: Fields, new: Fields) -> Fields:
+    """The latest frames as the next call reads them: channels that the emulator does not give stand still."""
+    inputs, outputs = window.shape[1], new.shape[1]
+    if outputs > inputs:
+        raise ValueError(
+            f"the emulator gives {outputs} channels and reads {inputs}: its frames cannot be fed to it; ask for one "
+            "call."
+        )
+    still = jnp.broadcast_to(window[-1:, outputs:], (len(new), inputs - outputs, *new.shape[2:]))
+    return jnp.concatenate([window, jnp.concatenate([new, still], axis=1)])[-len(window) :]
+
+
+def told(lead: Any, condition: Any, lanes: int) -> Float[Array, "features lanes"]:
+    """The lead time of every lane, before the other features of the condition."""
+    first = jnp.broadcast_to(jnp.asarray(lead, jnp.float32), (1, lanes))
+    return first if condition is None else jnp.concatenate([first, condition.astype(jnp.float32)])

@@ -19,7 +19,7 @@ from .sets import resampled
 from .strategy import STRATEGIES
 from .tasks import MODELS, TASKS, Data, Task
 from .train import Shape, Trained, forecast, train
-from .windows import Windows
+from .windows import Symmetric, Windows
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ def check(wish: Wish) -> None:
             f"a U-Net halves its grid three times, and {points} points are no multiple of 8; give --points."
         )
     ahead = STRATEGIES[wish.strategy]
-    if ahead.unroll + ahead.pushforward > 1 and not task.residual:
-        raise ValueError(f"{wish.equation} is one step, and {wish.strategy} unrolls several; use one-step or noise.")
+    if ahead.frames(1) > 1 and not task.residual:
+        raise ValueError(f"{wish.equation} is one step, and {wish.strategy} learns several; use one-step or noise.")
     if wish.samples is not None and wish.samples < batch_size(task):
         raise ValueError(f"samples = {wish.samples} do not fill a batch of {batch_size(task)}; take more.")
 
@@ -91,13 +91,14 @@ def study(
     progress("making the data", None)
     points, samples = wish.points or task.points, wish.samples or task.train
     data = task.build(points, samples, max(1, min(task.test, samples)), wish.seed)
-    shape = shape_of(task, data)
     strategy = STRATEGIES[wish.strategy]
+    shape = shape_of(task, data, strategy.lead)
+    windows = Windows(data.train, 1, strategy.frames(1), batch_size(task))
     steps, begin = wish.steps or task.steps, time.perf_counter()
     trained = train(
-        lambda key: task.network(wish.model, key),
+        lambda key: task.network(wish.model, key, condition=int(strategy.lead > 1)),
         shape,
-        Windows(data.train, 1, strategy.frames(1), batch_size(task)),
+        Symmetric(windows) if task.symmetric else windows,
         steps=steps,
         seeds=tuple(range(wish.seed, wish.seed + wish.seeds)),
         strategy=strategy,
@@ -121,11 +122,12 @@ def study(
     return Study(task, data, trained, errors, predictions[0], elsewhere, cost)
 
 
-def shape_of(task: Task, data: Data) -> Shape:
-    """Scales from the training half; of the change per frame where the network learns that."""
+def shape_of(task: Task, data: Data, lead: int = 1) -> Shape:
+    """Scales from the training half; where the network learns changes, of those over the middle lead time."""
     if task.residual:
-        pairs = (a.reshape(-1, 1, *a.shape[2:]) for a in (data.train[:, :-1], data.train[:, 1:]))
-        return Shape(measured(data.train), measured_change(*pairs), residual=True)
+        apart = (lead + 1) // 2
+        pairs = (a.reshape(-1, 1, *a.shape[2:]) for a in (data.train[:, :-apart], data.train[:, apart:]))
+        return Shape(measured(data.train), measured_change(*pairs), residual=True, lead=lead)
     return Shape(measured(data.train[:, :1]), measured(data.train[:, 1:]))
 
 

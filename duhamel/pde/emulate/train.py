@@ -18,7 +18,7 @@ from duhamel.train.log import Record
 
 from .model import Emulator, Scaling, rollout
 from .strategy import Strategy, l2, lanes_last
-from .windows import Pairs, Window, Windows
+from .windows import Window
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,10 @@ class Shape:
     history: int = 1
     bundle: int = 1
     residual: bool = False
+    lead: int = 1
 
     def around(self, network: Any) -> Emulator:
-        return Emulator(network, self.inputs, self.outputs, self.history, self.bundle, self.residual)
+        return Emulator(network, self.inputs, self.outputs, self.history, self.bundle, self.residual, self.lead)
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,11 @@ class Trained:
 def train(
     make: Callable[[PRNGKeyArray], Any],
     shape: Shape,
-    data: Pairs | Windows,
+    data: Callable[[PRNGKeyArray, Any], Window],
     *,
     steps: int,
     seeds: tuple[int, ...] = (0,),
+    order: int | None = None,
     strategy: Strategy = Strategy(),
     distance: Callable = l2,
     rate: float = 1e-3,
@@ -66,6 +68,9 @@ def train(
 
     make      make(key) -> network. Each seed starts from a network of its own; all are trained at once by `vmap`, on
               the same batches, and none sees another: the gradient is of the sum of their losses.
+    data      data(key, step) -> a batch: `Pairs`, `Windows`, or a `Stream` of fresh solutions, made as they are asked
+              for (duhamel.pde.data.stream)
+    order     seed of what all share, the batches and what a strategy draws; the first of `seeds` unless told
     validate  numbers of one emulator, asked for at each checkpoint of the first seed
     folder    checkpoints and metrics.jsonl; a killed run continues from there (see `fit`)
     """
@@ -93,7 +98,7 @@ def train(
         data,
         optimiser=optax.adam(schedule),
         steps=steps,
-        key=jax.random.key(seeds[0]),
+        key=jax.random.key(seeds[0] if order is None else order),
         ema=ema,
         scan=scan,
         folder=folder,
@@ -118,7 +123,7 @@ def forecast(emulator: Emulator, past: Any, frames: int, condition: Any = None, 
     for begin in range(0, len(past), size):
         some = slice(begin, begin + size)
         given = None if condition is None else jnp.asarray(condition[some]).T
-        ahead = _ahead(emulator, lanes_last(past[some]), given, -(-frames // emulator.bundle))
+        ahead = _ahead(emulator, lanes_last(past[some]), given, -(-frames // emulator.stride))
         found.append(np.moveaxis(np.asarray(ahead), 2, 0)[:, :frames])
     return np.concatenate(found)
 

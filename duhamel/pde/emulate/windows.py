@@ -66,3 +66,23 @@ class Pairs(eqx.Module):
     def __call__(self, key: PRNGKeyArray, step: Any) -> Window:
         inputs, outputs, condition = self.batches(key, step)
         return Window(inputs[:, None], outputs[:, None], condition)
+
+
+class Symmetric(eqx.Module):
+    """Batches on a square, each turned and mirrored by one of the square's eight symmetries, drawn for every step
+
+    For operators that commute with them (Darcy's equation): eight times the data from as many solves.
+    """
+
+    data: Any
+
+    def __call__(self, key: PRNGKeyArray, step: Any) -> Window:
+        window = self.data(key, step)
+        first, second, swap = jax.random.bernoulli(jax.random.fold_in(jax.random.fold_in(key, 1), step), shape=(3,))
+
+        def turned(u: Array) -> Array:
+            u = jnp.where(first, jnp.flip(u, -1), u)
+            u = jnp.where(second, jnp.flip(u, -2), u)
+            return jnp.where(swap, jnp.swapaxes(u, -1, -2), u)
+
+        return Window(turned(jnp.asarray(window.past)), turned(jnp.asarray(window.future)), window.condition)
