@@ -8,12 +8,20 @@ from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from duhamel.core import grid
 
 from ..schedule import Schedule
 
-GRIDS = ("lam", "t", "quadratic", "karras")
+# sigma/alpha of ten steps that Align Your Steps (Sabour et al., arXiv 2404.14507) found for Stable Diffusion 1.5, SDXL
+# and Stable Video Diffusion, as the authors published them; sigma = 0 follows.
+PUBLISHED = {
+    "ays-sd15": (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152),
+    "ays-sdxl": (14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.380, 0.234, 0.113),
+    "ays-svd": (700.0, 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173, 0.034),
+}
+GRIDS = ("lam", "t", "quadratic", "karras", "polyexponential", "beta", "linear-quadratic", *PUBLISHED)
 
 
 def time_grid(
@@ -27,8 +35,15 @@ def time_grid(
 ) -> np.ndarray:
     """Times from t_max down to t_min (or to sigma = 0), shape (steps + 1,), float64.
 
-    kind      "lam" uniform in log(alpha / sigma); "t" uniform; "quadratic" uniform in sqrt(t) (DEIS, PNDM);
-              "karras" uniform in rho^(1/7) (EDM)
+    kind      "lam"              uniform in log(alpha / sigma), also called exponential
+              "t", "quadratic"   uniform in t, in sqrt(t) (DEIS, PNDM)
+              "karras"           uniform in rho^(1/7) (EDM)
+              "polyexponential"  log rho falls as (1 - i/n)^1.5: denser in small noise
+              "beta"             quantiles in t of Beta(0.6, 0.6): denser at both ends (Lee et al., arXiv 2407.12173)
+              "linear-quadratic" half of the steps as small as those of a thousand, at the noisy end, then growing
+                                 quadratically (Movie Gen, arXiv 2410.13720; for flows)
+              "ays-sd15", "ays-sdxl", "ays-svd"  published noise levels, log rho interpolated to other numbers of steps;
+                                 they bring their own ends
     terminal  True: the last time is that of sigma = 0, and counts as one of the steps
     """
     steps = check_steps(steps)
@@ -45,12 +60,21 @@ def time_grid(
 
 
 def _interior(schedule: Schedule, top: float, bottom: float, n: int, kind: str) -> np.ndarray:
+    places = np.linspace(0.0, 1.0, n + 1)
+    if kind in PUBLISHED:
+        return _published(schedule, kind, n)
     if kind == "t":
-        return grid.uniform(top, bottom, n)
-    if kind == "quadratic":
-        return grid.quadratic(top, bottom, n)
-    if kind == "lam":
-        ts = schedule.t_of_lam(grid.uniform(float(schedule.lam(top)), float(schedule.lam(bottom)), n))
+        ts = grid.uniform(top, bottom, n)
+    elif kind == "quadratic":
+        ts = grid.quadratic(top, bottom, n)
+    elif kind == "beta":
+        ts = top + (bottom - top) * special.betaincinv(0.6, 0.6, places)
+    elif kind == "linear-quadratic":
+        ts = top + (bottom - top) * _linear_quadratic(n)
+    elif kind in ("lam", "polyexponential"):
+        first, last = float(schedule.lam(top)), float(schedule.lam(bottom))
+        even = grid.uniform(first, last, n)
+        ts = schedule.t_of_lam(even if kind == "lam" else last + (first - last) * (1 - places) ** 1.5)
     elif kind == "karras":
         ts = schedule.t_of_rho(grid.karras(float(schedule.rho(top)), float(schedule.rho(bottom)), n))
     else:
@@ -59,6 +83,28 @@ def _interior(schedule: Schedule, top: float, bottom: float, n: int, kind: str) 
         raise ValueError(f"grid = {kind!r} is not a grid; known: {', '.join(GRIDS)}.{hint}")
     ts[0], ts[-1] = top, bottom
     return ts
+
+
+def _linear_quadratic(n: int, threshold: float = 0.025) -> np.ndarray:
+    """From 0 to 1 in n steps: n // 2 equal ones up to `threshold`, then a parabola with the same slope."""
+    linear = n // 2
+    if linear == 0:
+        return np.linspace(0.0, 1.0, n + 1)
+    rest = n - linear
+    j, slope = np.arange(rest + 1), threshold / linear
+    curve = (1 - threshold - slope * rest) / rest**2
+    return np.concatenate([slope * np.arange(linear), threshold + slope * j + curve * j**2])
+
+
+def _published(schedule: Schedule, kind: str, n: int) -> np.ndarray:
+    levels = np.array(PUBLISHED[kind])
+    if not schedule.rho(schedule.t_min) <= levels[-1] < levels[0] <= schedule.rho(schedule.t_max):
+        raise ValueError(
+            f"grid {kind!r} has noise levels sigma/alpha from {levels[0]:g} to {levels[-1]:g}, which "
+            f"{type(schedule).__name__} does not cover; take another grid."
+        )
+    places = np.linspace(0.0, len(levels) - 1.0, n + 1)
+    return np.asarray(schedule.t_of_rho(np.exp(np.interp(places, np.arange(len(levels)), np.log(levels)))))
 
 
 def check_steps(steps: Any) -> int:
