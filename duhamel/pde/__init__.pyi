@@ -22,6 +22,7 @@ from .reaction import (
     ReactionDiffusion as ReactionDiffusion,
 )
 from .registry import equation_named as equation_named
+from .resolution import resample as resample
 from .space import Space as Space, box as box
 from .waves import (
     Advection as Advection,
