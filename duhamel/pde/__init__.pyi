@@ -7,7 +7,7 @@ from .boundary import Derivative as Derivative, Dirichlet as Dirichlet, Neumann 
 from .dispersive import NLSE as NLSE, KdV as KdV
 from .dissipative import Burgers as Burgers, KuramotoSivashinsky as KuramotoSivashinsky
 from .equation import Equation as Equation
-from .evolve import solve as solve
+from .evolve import Monitored as Monitored, solve as solve
 from .flow import Boussinesq as Boussinesq, MagneticFlow2D as MagneticFlow2D, NavierStokes3D as NavierStokes3D
 from .forced import Manufactured as Manufactured, manufactured as manufactured
 from .grid import Grid as Grid, periodic as periodic
@@ -22,7 +22,9 @@ from .reaction import (
     ReactionDiffusion as ReactionDiffusion,
 )
 from .registry import equation_named as equation_named
+from .resolution import resample as resample
 from .space import Space as Space, box as box
+from .stability import Forecast as Forecast, forecast as forecast
 from .waves import (
     Advection as Advection,
     KleinGordon as KleinGordon,

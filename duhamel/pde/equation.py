@@ -22,6 +22,7 @@ from duhamel.core.types import Field, Spectrum
 from .axes.chebyshev import Chebyshev
 from .grid import Grid
 from .operator import Operator, rows_of
+from .resolution import for_products
 from .space import Formal, Space, lift_force
 
 Box = Grid | Space
@@ -34,7 +35,8 @@ class Equation(eqx.Module):
     spaces   kinds of boxes: `Grid` is periodic, `Space` may have walls
     fields   names of the unknowns; several are stacked along the first axis: (fields, *points), (fields, *modes)
     real     the field is real (kept as rfftn on a grid) or complex (fftn)
-    dealias  fraction of the modes that products keep: 2/3 for quadratic, 1/2 for cubic terms, 1 to switch it off
+    dealias  fraction of the modes that products keep: 2/3 for quadratic, 1/2 for cubic terms, 1 to switch it off; on
+             a `padded` box all are kept, and products are evaluated on 1/dealias times the points
     """
 
     dims: ClassVar[tuple[int, ...]] = (1,)
@@ -113,12 +115,12 @@ class NonlinearTerm(eqx.Module):
     def __call__(self, t: Any, x: Spectrum, args: Any) -> Spectrum:
         del args
         if not self.grid.has_lift:
-            return self.equation.nonlinear(self.grid)(t, x)
+            return self.equation.nonlinear(for_products(self.grid, self.equation.dealias))(t, x)
         assert isinstance(self.grid, Space)
         space = self.grid.at(t)
-        force = lift_force(self.equation.symbol(Formal(space.parts, t)), space)
-        real = self.equation.real
-        return self.equation.nonlinear(space)(t, x) + space.project(like(force, x), real)
+        force = lift_force(self.equation.symbol(Formal(space.parts, space.padded, t)), space)
+        rest = self.equation.nonlinear(for_products(space, self.equation.dealias))(t, x)
+        return rest + space.project(like(force, x), self.equation.real)
 
 
 def check_conditions(name: str, symbol: Any, space: Space, real: bool) -> None:

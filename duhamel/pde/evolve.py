@@ -1,7 +1,7 @@
 """The front door of partial differential equations: an equation, a grid, a first field, an end time."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -9,17 +9,20 @@ import numpy as np
 from jax.core import Tracer
 
 from duhamel.core.linear import like
+from duhamel.core.status import Status
 from duhamel.core.types import Spectrum
 from duhamel.methods.base import Method
 from duhamel.methods.exponential import ETDRK3, ETDRK4, ExponentialRK
+from duhamel.methods.imex import IMEXRK
 from duhamel.solver.adjoint import Forward, Tape
 from duhamel.solver.control import PID, Fixed
 from duhamel.solver.save import Save
-from duhamel.solver.solution import Solution
+from duhamel.solver.solution import Solution, SolveError
 from duhamel.solver.solve import solve as solve_ode
 
 from .equation import Box, Equation
 from .space import Space
+from .stability import longest_step
 
 
 def solve(
@@ -34,6 +37,7 @@ def solve(
     control: PID | Fixed | None = None,
     method: Method | None = None,
     save: Callable | None = None,
+    monitor: bool = False,
     adjoint: Tape | Forward | None = None,
     max_steps: int = 100_000,
     throw: bool = True,
@@ -52,6 +56,9 @@ def solve(
               others are in `duhamel.methods.exponential`
     save      save(t, modes) instead of the field, such as `lambda t, modes: equation.invariants(grid, modes)`; with
               `grid.at(t)` where walls' values vary in time
+    monitor   True: `sol.x` is `Monitored(u, invariants)`, the equation's integrals at each save time beside the field
+    throw     False: no error where a solve fails; `sol.status` says why it stopped (one number per lane under vmap),
+              and rows of `sol.x` from there on are not finite
 
     `sol.x1` is the last state in modes. Works under jit, grad and vmap, parameters of the equation included.
     """
@@ -60,7 +67,7 @@ def solve(
     x0 = first_modes(equation, grid.at(t0), u0)
     control = _control(steps, dt, control, t0, t1_or_ts)
     fn = FieldAtPoints(grid, equation.real) if save is None else WithoutArguments(save)
-    return solve_ode(
+    solution = solve_ode(
         equation.problem(grid),
         x0,
         t1_or_ts,
@@ -68,10 +75,13 @@ def solve(
         method=method,
         control=control,
         adjoint=adjoint,
-        save=Save(fn=fn),
+        save=Save(fn=Monitor(fn, equation, grid) if monitor else fn),
         max_steps=max_steps,
-        throw=throw,
+        throw=False,
     )
+    if throw and not isinstance(solution.status, Tracer) and not bool(solution.ok):
+        raise SolveError(what_happened(equation, grid, x0, method, control, solution, t1_or_ts, t0), solution)
+    return solution
 
 
 class FieldAtPoints(eqx.Module):
@@ -83,12 +93,78 @@ class FieldAtPoints(eqx.Module):
         return self.grid.at(t).to_points(modes, self.real)
 
 
+class Monitored(NamedTuple):
+    """What `solve(..., monitor=True)` keeps at each save time: the field (or what `save` makes of it), and the
+    equation's integrals by name."""
+
+    u: Any
+    invariants: dict[str, Any]
+
+
+class Monitor(eqx.Module):
+    fn: Callable
+    equation: Equation
+    grid: Box = eqx.field(static=True)
+
+    def __call__(self, t: Any, modes: Spectrum, args: Any) -> Monitored:
+        return Monitored(self.fn(t, modes, args), self.equation.invariants(self.grid.at(t), modes))
+
+
 class WithoutArguments(eqx.Module):
     function: Callable
 
     def __call__(self, t: Any, modes: Spectrum, args: Any) -> Any:
         del args
         return self.function(t, modes)
+
+
+class Sizes(eqx.Module):
+    """The largest |value| of each field at the points."""
+
+    equation: Equation
+    grid: Box = eqx.field(static=True)
+
+    def __call__(self, t: Any, modes: Spectrum, args: Any) -> Any:
+        u = jnp.abs(self.equation.to_points(self.grid.at(t), modes))
+        return jnp.max(u.reshape(len(self.equation.fields), -1), axis=1)
+
+
+def what_happened(
+    equation: Equation,
+    grid: Box,
+    x0: Spectrum,
+    method: Method,
+    control: PID | Fixed,
+    solution: Solution,
+    ts: Any,
+    t0: Any,
+) -> str:
+    """Why a solve stopped, after which step and when, which field was largest, and what to do."""
+    status, t, taken = Status(int(solution.status)), float(solution.t1), int(solution.stats.accepted)
+    here = advice = rows = ""
+    if status is Status.nonfinite and isinstance(control, Fixed):  # equal steps go on to the end: which was the last?
+        end = float(np.asarray(ts).reshape(-1)[-1])
+        save, problem = Save(steps=True, fn=Sizes(equation, grid)), equation.problem(grid)
+        again = solve_ode(
+            problem, x0, end, t0=t0, method=method, control=control, save=save, max_steps=taken, throw=False
+        )
+        sizes = np.asarray(again.x)
+        taken = int(np.argmin(np.append(np.isfinite(sizes).all(axis=1), False))) - 1
+        t, most = float(again.t[taken]), int(np.argmax(sizes[taken]))
+        here = f", with |{equation.fields[most]}| up to {sizes[taken, most]:.3g}"
+        step = (end - float(t0)) / int(solution.stats.accepted)
+        advice = f" Take steps of {_shorter(equation, grid, x0, method, step)}, or control=PID(rtol=1e-6)."
+    if np.ndim(solution.t):
+        kept = int(np.sum(np.asarray(solution.t) <= t))
+        rows = f" Rows 0 to {kept - 1} of .solution.x hold what was computed; the rest is NaN."
+    return f"{status.message} The last good step is number {taken}, at t = {t:.6g}{here}.{advice}{rows}"
+
+
+def _shorter(equation: Equation, grid: Box, x0: Spectrum, method: Method, step: float) -> str:
+    limit = longest_step(equation, grid, x0, method) if isinstance(method, ExponentialRK | IMEXRK) else np.inf
+    if limit < step:
+        return f"{limit / 2:.2g} or less, not {step:.2g}: from the first field about {limit:.2g} is stable"
+    return f"{step / 4:.2g} or less, not {step:.2g}"
 
 
 def first_modes(equation: Equation, grid: Box, u0: Any = None) -> Spectrum:

@@ -73,7 +73,7 @@ class NavierStokes2D(Equation):
             s = 2 * np.pi * self.forcing_mode * np.asarray(sum((x - a) / side for x, a, side in places))
             return np.fft.rfftn(np.sin(s) + np.cos(s))
         k = 2 * np.pi * self.forcing_mode / grid.length[1]
-        y = grid.coordinates()[1] - grid.start[1]
+        y = grid.length[1] * np.arange(grid.shape[1]) / grid.shape[1]
         return np.fft.rfftn(np.broadcast_to(-k * np.cos(k * y), grid.shape))
 
     def _check_forcing(self, grid: Box) -> None:

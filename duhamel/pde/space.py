@@ -32,6 +32,7 @@ class Space:
     """A box in 1 to 3 dimensions; hashable, holds no arrays. Write `box(Sine(64, 1.0), Fourier(128, 2.0))`."""
 
     parts: tuple[Axis, ...]
+    padded: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.parts) <= 3:
@@ -99,7 +100,11 @@ class Space:
 
     def at(self, t: Any) -> "Space":
         """The box with the values that hold at its walls at time t."""
-        return Moment(self.parts, t) if self.moves else self
+        return Moment(self.parts, self.padded, t) if self.moves else self
+
+    def with_parts(self, parts: tuple[Axis, ...]) -> "Space":
+        """The same box with other axes."""
+        return Space(parts, self.padded)
 
     @property
     def lift(self) -> Any:
@@ -161,6 +166,7 @@ class Space:
         del real
         if not 0 < fraction <= 1:
             raise ValueError(f"fraction = {fraction} of the modes is kept; give a number in (0, 1], such as 2/3.")
+        fraction = 1 if self.padded else fraction
         kept = np.meshgrid(*(axis.kept(fraction) for axis in self.parts), indexing="ij", sparse=True)
         return np.prod(np.broadcast_arrays(*kept), axis=0)
 
@@ -172,7 +178,7 @@ class Space:
         """Modes of any function: its L2 projection onto them."""
         del real
         for k, axis in enumerate(self.parts):
-            u = _along(axis.forward, u, k - self.dim)
+            u = along(axis.forward, u, k - self.dim)
         return u
 
     def to_points(self, modes: Spectrum | Field, real: bool = True) -> Field:
@@ -182,7 +188,7 @@ class Space:
         """The `order`-th derivative along one axis, at the points, lift included."""
         axis = axis % self.dim
         for k, part in enumerate(self.parts):
-            modes = _along(lambda v, part=part, k=k: part.backward(v, order if k == axis else 0), modes, k - self.dim)
+            modes = along(lambda v, part=part, k=k: part.backward(v, order if k == axis else 0), modes, k - self.dim)
         u = modes.real if real else modes
         orders = tuple(order if k == axis else 0 for k in range(self.dim))
         return u + like(self.lift_slope(orders), u) if self.has_lift else u
@@ -252,7 +258,10 @@ class Moment(Space):
         return True
 
     def at(self, t: Any) -> Space:
-        return Moment(self.parts, t)
+        return Moment(self.parts, self.padded, t)
+
+    def with_parts(self, parts: tuple[Axis, ...]) -> Space:
+        return Moment(parts, self.padded, self.t)
 
     def _end_values(self, axis: int, rate: bool) -> Any:
         t = jnp.asarray(self.t, float)
@@ -299,17 +308,19 @@ def _broadcast(array: Any, shape: tuple[int, ...]) -> Any:
     return (np if isinstance(array, np.ndarray) else jnp).broadcast_to(array, shape)
 
 
-def box(*axes: Axis) -> Space:
-    """A box with walls.
+def box(*axes: Axis, padded: bool = False) -> Space:
+    """A box with walls. padded: products on a finer grid instead of fewer modes, as in `Grid`; polynomial axes have
+    more points than modes anyway.
 
     box(Sine(64, 1.0))                                                        # u = 0 at both ends
     box(Legendre(48, 1.0, left=Dirichlet(1.0), right=Neumann()), Fourier(64, 2.0))
     box(Chebyshev(64, 30.0, conditions=(Dirichlet(), (Dirichlet(), Neumann()))))   # three conditions: KdV
     """
-    return Space(axes)
+    return Space(axes, padded)
 
 
-def _along(transform: Any, u: Any, axis: int) -> Any:
+def along(transform: Any, u: Any, axis: int) -> Any:
+    """A transform of last axes, applied to another one."""
     if axis == -1:
         return transform(u)
     return jnp.moveaxis(transform(jnp.moveaxis(u, axis, -1)), -1, axis)

@@ -249,7 +249,8 @@ class Schroedinger(Equation):
 
     def _potential(self, grid: Box) -> np.ndarray:
         assert self.potential is not None
-        return np.broadcast_to(np.asarray(self.potential(*grid.coordinates()), float), grid.shape)
+        x = grid.coordinates()
+        return np.asarray(self.potential(*x), float) + np.zeros(np.broadcast_shapes(*(each.shape for each in x)))
 
     def coherent(self, x: np.ndarray, t: float | int, x0: float) -> np.ndarray:
         """Exact in V = x^2/2: the ground state's shape, let go at rest from x0. Source: Schroedinger (1926)."""

@@ -1,16 +1,20 @@
 """Whole solves against closed forms."""
 
+import re
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from duhamel.core.status import Status
 from duhamel.methods.exponential import ETDRK2, ETDRK4, HochbruckOstermann, Krogstad
 from duhamel.pde import NLSE, Burgers, KdV, NavierStokes2D, periodic, solve
 from duhamel.pde.equation import Equation
 from duhamel.pde.grid import Grid
 from duhamel.solver.control import PID, Fixed
+from duhamel.solver.solution import SolveError
 
 
 def relative(u: object, exact: np.ndarray) -> float:
@@ -192,3 +196,39 @@ def test_a_second_solve_finds_the_compiled_program():
         solve(Counting(), periodic(16, 1.0), None, 0.1, steps=2)
         once = once or len(traced)
     assert 0 < once == len(traced)
+
+
+def test_a_run_that_blows_up_says_when_where_and_what_to_do():
+    """Steps four times too long for a soliton: rows before the end of numbers are kept, the rest is NaN."""
+    grid, ts = periodic(64, 20.0), np.linspace(0.0, 10.0, 11)
+    sentence = r"The last good step is number \d+, at t = .*\|u\| up to .*Take steps of .* or less, not 0\.5.*Rows 0 to"
+    with pytest.raises(SolveError, match=sentence) as info:
+        solve(KdV(), grid, 3 * KdV().initial(grid), ts, steps=20)
+    kept = info.value.solution
+    good = np.isfinite(kept.x).all(axis=1)
+    assert good[0] and not good[-1] and np.all(np.diff(good.astype(int)) <= 0)
+    said = int(re.search(r"number (\d+)", str(info.value))[1])
+    assert np.isfinite(solve(KdV(), grid, 3 * KdV().initial(grid), 0.5 * said, steps=said).x).all()
+
+
+def test_every_lane_has_its_own_status():
+    """The tall wave blows up, the low one does not."""
+    grid, ts = periodic(64, 20.0), np.linspace(0.0, 10.0, 11)
+
+    def run(a):
+        sol = solve(KdV(), grid, a * KdV().initial(grid), ts, steps=20, throw=False)
+        return sol.status, sol.x
+
+    status, u = jax.vmap(run)(np.array([0.01, 3.0]))
+    assert status.tolist() == [Status.success, Status.nonfinite]
+    assert np.isfinite(u[0]).all() and np.isfinite(u[1, 0]).all() and not np.isfinite(u[1, -1]).any()
+
+
+def test_invariants_beside_the_field():
+    equation, grid, ts = KdV(), periodic(128, 40.0), np.linspace(0.0, 1.0, 5)
+    plain, sol = (solve(equation, grid, None, ts, steps=400, monitor=on) for on in (False, True))
+    assert np.array_equal(sol.x.u, plain.x)
+    assert set(sol.x.invariants) == {"mass", "momentum", "energy"}
+    for name, value in equation.invariants(grid, equation.to_modes(grid, plain.x)).items():
+        np.testing.assert_allclose(sol.x.invariants[name], value, rtol=1e-12)
+        assert np.ptp(value) < 1e-6 * abs(value[0])
