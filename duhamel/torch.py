@@ -19,3 +19,14 @@ def build(name: str, *args: Any, **options: Any) -> Plan:
     from .diffusion.plans.registry import build
 
     return build(name, *args, **options)
+
+
+def __getattr__(name: str) -> Any:
+    """`PlanScheduler`, for diffusers' pipelines, is loaded when it is asked for: only it needs diffusers."""
+    if name != "PlanScheduler":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}.")
+    try:
+        from .diffusion.scheduler import PlanScheduler
+    except ImportError as error:
+        raise ImportError(f"PlanScheduler needs diffusers: pip install diffusers ({error}).") from error
+    return PlanScheduler

@@ -1,10 +1,10 @@
 """Walk through a plan on the host, one step at a time: the loop of the checks, the canonical form and PyTorch."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from .plan import Plan
-from .step import kept, step
+from .step import Asked, evaluations, kept, step
 
 
 def as_models(plan: Plan, models: Callable | Sequence[Callable]) -> tuple[Callable, ...]:
@@ -37,13 +37,36 @@ def march(
     models = as_models(plan, models)
     slots = dict.fromkeys(plan.slots, slots["x"] * 0) | dict(slots)
     yield slots
+    for pattern, coef, tau, draws in _steps(plan, draw, cast):
+        env = step(pattern, coef, tau, {**slots, **draws(), **(consts or {})}, models)
+        slots = {**slots, **kept(pattern, env)}
+        yield slots
+
+
+def asked(
+    plan: Plan,
+    slots: Mapping[str, Any],
+    *,
+    consts: Mapping[str, Any] | None = None,
+    draw: Callable[[int, int], Any] | None = None,
+    cast: Callable[[Any], Any] = lambda number: number,
+) -> Generator[Asked, Any, dict[str, Any]]:
+    """`march` for those who call the model themselves: stops at every evaluation, goes on with the value it is sent,
+    and returns the slots at the end. A draw is made when its step begins."""
+    slots = dict.fromkeys(plan.slots, slots["x"] * 0) | dict(slots)
+    for pattern, coef, tau, draws in _steps(plan, draw, cast):
+        env = yield from evaluations(pattern, coef, tau, {**slots, **draws(), **(consts or {})})
+        slots = {**slots, **kept(pattern, env)}
+    return slots
+
+
+def _steps(plan: Plan, draw: Callable | None, cast: Callable) -> Iterator[tuple[Any, ...]]:
+    """Pattern, coefficients, model times and draws of every step."""
     n = 0
     for segment in plan.segments:
-        pattern = segment.pattern
+        names = segment.pattern.draws
         for k in range(segment.steps):
             coef, tau = segment.at(k)
-            draws = {name: draw(n, d) for d, name in enumerate(pattern.draws)} if draw else {}
-            env = step(pattern, map(cast, coef), map(cast, tau), {**slots, **draws, **(consts or {})}, models)
-            slots = {**slots, **kept(pattern, env)}
-            yield slots
+            draws = lambda n=n, names=names: {name: draw(n, d) for d, name in enumerate(names)} if draw else {}  # noqa: E731
+            yield segment.pattern, map(cast, coef), map(cast, tau), draws
             n += 1

@@ -3,11 +3,11 @@
 The fixed-grid scan, the adaptive loop, the PyTorch executor and `Plan.canonical` all call `step`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .pattern import Pattern
+from .pattern import Pattern, Row
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,34 @@ def combine(coef: Sequence[Any], values: Sequence[Any]) -> Any:
     return total if shared is None else shared * total
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A row that waits for its model: F = models[row.model](tau, z, *args). `env` is what the step has built so far."""
+
+    row: Row
+    tau: Any
+    z: Any
+    args: tuple[Any, ...]
+    env: dict[str, Any]
+
+
+def evaluations(
+    pattern: Pattern,
+    coef: Iterable[Any],
+    tau: Iterable[Any],
+    env: Mapping[str, Any],
+    combine: Callable[[Sequence[Any], Sequence[Any]], Any] = combine,
+) -> Generator[Asked, Any, dict[str, Any]]:
+    """`step`, which stops at every model call, says what it wants to know, and goes on with the value it is sent."""
+    env, c, t = dict(env), iter(coef), iter(tau)
+    for row in pattern.rows:
+        env[row.out] = combine([next(c) for _ in row.reads], [env[name] for name in row.reads])
+        if row.call is not None:
+            args = tuple(env[name] for name in row.args)
+            env[row.call] = yield Asked(row, next(t), env[row.out], args, env)
+    return env
+
+
 def step(
     pattern: Pattern,
     coef: Iterable[Any],
@@ -56,12 +84,13 @@ def step(
     env   slots, draws and constants by name
     Returns env with everything the step built. The next slots are {slot: env[source] for slot, source in pattern.keep}.
     """
-    env, c, t = dict(env), iter(coef), iter(tau)
-    for row in pattern.rows:
-        z = env[row.out] = combine([next(c) for _ in row.reads], [env[name] for name in row.reads])
-        if row.call is not None:
-            env[row.call] = models[row.model](next(t), z, *(env[name] for name in row.args))
-    return env
+    asking, value = evaluations(pattern, coef, tau, env, combine), None
+    while True:
+        try:
+            asked = asking.send(value)
+        except StopIteration as done:
+            return done.value
+        value = models[asked.row.model](asked.tau, asked.z, *asked.args)
 
 
 def kept(pattern: Pattern, env: Mapping[str, Any]) -> dict[str, Any]:
