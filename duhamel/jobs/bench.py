@@ -24,6 +24,7 @@ BENCHMARKS = {
     "cde": "linear controlled equations: exact flows, composed, against stepping with diffrax and with our own solve",
     "gradient": "gradients of an ensemble with shared weights against grad(vmap(diffrax)), with memory",
     "spectral": "periodic spectral solvers against exponax: error at equal steps, times, and the bare transforms",
+    "walls": "non-periodic heat and Burgers at equal error against SciPy's stiff integrators on the method of lines",
     "stiff": "stiff chemistry: ensembles against vmap(diffrax Kvaerno5), single solves against SciPy and others",
 }
 PEERS = {
