@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from .fields import Int, Json, Name, Number, Word
+from .fields import Folder, Int, Json, Name, Number, Word
 
 
 @dataclass
@@ -150,10 +150,12 @@ class Bench:
     """Measure against the peers in one process: times, errors beside them, and ratios (above 1: duhamel is faster)."""
 
     benchmark: Positional[Name]
-    """cde, compile (the first call), detest, emulator, ensemble (many lanes), gradient, sde, sde-grid, spectral, stiff
-    or work-precision."""
+    """cde, compile (the first call), detest, emulator, ensemble (many lanes), gradient, references (with --data), sde,
+    sde-grid, spectral, stiff, walls or work-precision."""
     quick: bool = False
     """Smaller sizes; the ratios are then rougher."""
+    data: Folder = None
+    """For references: a folder that holds the files of others, at any depth."""
     json: Json = None
     """Write the records to this file."""
     runs: Path = Path("runs")
@@ -162,5 +164,5 @@ class Bench:
     def run(self) -> int:
         from duhamel.jobs.bench import run_bench
 
-        run_bench(self.benchmark, self.quick, self.json, self.runs)
+        run_bench(self.benchmark, self.quick, self.json, self.runs, self.data)
         return 0

@@ -23,7 +23,9 @@ BENCHMARKS = {
     "sde-grid": "stochastic equations on a fixed grid: times, against lax.scan on the same draws and diffrax",
     "cde": "linear controlled equations: exact flows, composed, against stepping with diffrax and with our own solve",
     "gradient": "gradients of an ensemble with shared weights against grad(vmap(diffrax)), with memory",
+    "references": "files that networks are measured against (--data FOLDER): how far they are from our own solutions",
     "spectral": "periodic spectral solvers against exponax: error at equal steps, times, and the bare transforms",
+    "walls": "non-periodic heat and Burgers at equal error against SciPy's stiff integrators on the method of lines",
     "stiff": "stiff chemistry: ensembles against vmap(diffrax Kvaerno5), single solves against SciPy and others",
 }
 PEERS = {
@@ -38,7 +40,11 @@ PEERS = {
 
 
 def run_bench(
-    benchmark: str, quick: bool = False, json: Path | None = None, root: str | Path = DEFAULT_ROOT
+    benchmark: str,
+    quick: bool = False,
+    json: Path | None = None,
+    root: str | Path = DEFAULT_ROOT,
+    data: Path | None = None,
 ) -> list[Record]:
     """Run a benchmark, print its records, and write them to runs/bench-NAME/ and to `json`.
 
@@ -48,11 +54,16 @@ def run_bench(
     if benchmark not in BENCHMARKS:
         raise ValueError(f"no benchmark is called {benchmark!r}; {nearest(benchmark, BENCHMARKS)}")
     module = importlib.import_module(f"duhamel.bench.{benchmark.replace('-', '_')}")
+    if (data is not None) != (benchmark == "references"):
+        raise ValueError(
+            "--data FOLDER belongs to the benchmark `references`, which needs it: a folder of their files."
+        )
+    more = {} if data is None else {"folder": data}
     check_json(json)
     run = Run.create(f"bench-{benchmark}", {"command": f"bench {benchmark}", "quick": quick}, root)
     start = time.perf_counter()
     with Steps([benchmark]) as steps:
-        found = [Record.from_dict(row) for row in module.run(quick=quick, progress=steps.start(benchmark))]
+        found = [Record.from_dict(row) for row in module.run(quick=quick, progress=steps.start(benchmark), **more)]
         steps.finish(benchmark, "done")
     for record in found:
         run.log(**record.as_dict())

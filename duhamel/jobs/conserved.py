@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,14 +13,12 @@ from duhamel.problems.riemann import SOD, shock_tube
 from duhamel.problems.water import dam_break
 from duhamel.report.chapter import Chapter, Figure
 from duhamel.report.context import Context
-from duhamel.report.figure import PALETTE, style
+from duhamel.report.fields import draw_profiles, film_lines
 from duhamel.report.nearest import nearest
 from duhamel.report.record import Record
 
+from .run import costs, drift, end_time
 from .wish import Wish, timed
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
 
 SCHEMES: dict[str, Callable[[], Any]] = {
     "constant": volumes.PiecewiseConstant,
@@ -114,11 +112,7 @@ def prepare(problem: Conserved, wish: Wish) -> Callable[[Context], Chapter]:
         raise ValueError(f"no method for conservation laws is called {wish.method!r}; {nearest(word, SCHEMES)}")
     if word == "weno5" and problem.name == "shallow-water":
         raise ValueError("weno5 does not keep a shore at rest: take muscl or constant for shallow-water.")
-    t1 = problem.t1 if wish.t1 is None else float(wish.t1)
-    if not t1 > 0:
-        raise ValueError(f"t1 = {t1:g}: a conservation law is solved forwards, to a time above 0.")
-    if wish.steps is not None and wish.steps < 1:
-        raise ValueError(f"steps = {wish.steps}; make at least one.")
+    t1 = end_time(wish, problem.t1, "a conservation law")
     mesh = volumes.box(wish.points or 400, 1.0, sides=problem.sides)
     return partial(_solve, problem, mesh, word, t1, wish.steps)
 
@@ -148,16 +142,15 @@ def _solve(problem: Conserved, mesh: Any, word: str, t1: float, steps: int | Non
     total = np.asarray(mesh.integral(sol.x))
     names = [name for name, row in zip(law.primitives, true, strict=True) if np.ptp(row) > 1e-12]
     shown = [law.primitives.index(name) for name in names]
-    conserved = [
-        Record(f"{name}, first to last total, relative", float(abs(total[-1, i] / total[0, i] - 1)))
+    kept = {
+        f"total {name}": total[:, i]
         for i, name in enumerate(law.names)
-        if abs(total[0, i]) > 1e-10 and (isinstance(problem.sides, volumes.Periodic) or i == 0)
-    ]
-    picture = _draw(x, ts, w[:, shown], true[shown], names)
-    figure = Figure(
-        str(context.figure(problem.name, picture)),
-        f"Left: the {names[0]} over space and time. Right: fields at the end, scaled to 1; dots are {whose}.",
-    )
+        if isinstance(problem.sides, volumes.Periodic) or i == 0
+    }
+    changes, courses = drift(context, problem.name, ts, kept)
+    how_drawn = f"Left: the {names[0]} over space and time. Right: fields at the end, scaled to 1; dots are {whose}."
+    still = context.figure(problem.name, draw_profiles(x, ts, w[:, shown], true[shown], names))
+    film = context.film(f"{problem.name}-film", *film_lines(x, ts, w[:, shown[:3]], names[:3]), len(ts))
     size = f"{mesh.shape[0]} cells, to t = {t1:g} in {int(sol.stats.accepted)} steps"
     return Chapter(
         problem.name,
@@ -169,29 +162,12 @@ def _solve(problem: Conserved, mesh: Any, word: str, t1: float, steps: int | Non
                 Record(f"mean error at the end, {name}", float(errors[i]), "", float(errors[i]))
                 for name, i in zip(names, shown, strict=True)
             ),
-            *conserved,
-            Record("steps", int(sol.stats.accepted)),
-            Record("first call, compiling included", first, "s"),
-            Record("second call", again, "s"),
+            *changes,
+            *costs(int(sol.stats.accepted), first, again),
         ),
-        figures=(figure,),
+        figures=(
+            Figure(str(still), how_drawn),
+            Figure(str(film), "Left to right, " + ", ".join(names[:3]) + ", as a film."),
+            *courses,
+        ),
     )
-
-
-def _draw(x: np.ndarray, t: np.ndarray, w: np.ndarray, true: np.ndarray, names: list[str]) -> "Drawing":
-    import matplotlib.pyplot as plt
-
-    with style():
-        figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), width_ratios=(1, 1.2), layout="constrained")
-        picture = left.pcolormesh(x, t, w[:, 0], shading="nearest", cmap="magma", rasterized=True)
-        figure.colorbar(picture, ax=left, shrink=0.9)
-        left.set(xlabel="x", ylabel="t", title=names[0])
-        left.grid(False)
-        for i, name in enumerate(names):
-            size = np.abs(true[i]).max()
-            color = PALETTE[i % len(PALETTE)]
-            right.plot(x, w[-1, i] / size, color=color, linewidth=1.0, label=name)
-            right.plot(x[::4], true[i][::4] / size, ".", color=color, markersize=2)
-        right.set(xlabel="x", title=f"t = {t[-1]:g}")
-        right.legend(fontsize=7)
-    return figure

@@ -13,6 +13,7 @@ from duhamel.report.folder import DEFAULT_ROOT, Run
 from duhamel.report.nearest import nearest
 from duhamel.report.record import Record
 
+from .curves import draw_losses
 from .perform import perform
 
 if TYPE_CHECKING:
@@ -155,16 +156,8 @@ def _draw_spectra(found: Study) -> "Drawing":
 
 
 def _draw_loss(found: Study) -> "Drawing":
-    import matplotlib.pyplot as plt
-
-    curves: dict[str, list[tuple[Any, Any]]] = {
+    curves = {
         "loss": [(m["step"], m["loss"]) for m in found.metrics],
         "test": [(m["step"], m["test"]) for m in found.metrics if "test" in m],
     }
-    with style():
-        figure, axes = plt.subplots(layout="constrained")
-        for label, points in curves.items():
-            axes.loglog(*zip(*points, strict=True), label=label, marker="." if len(points) < 50 else "")
-        axes.set(xlabel="step", ylabel="relative L2")
-        axes.legend()
-    return figure
+    return draw_losses(curves, "relative L2")

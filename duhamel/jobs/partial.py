@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -12,14 +13,12 @@ import duhamel as dh
 from duhamel import pde
 from duhamel.report.chapter import Chapter, Figure
 from duhamel.report.context import Context
-from duhamel.report.figure import PALETTE, style
+from duhamel.report.fields import draw_line, draw_stills, film_planes
 from duhamel.report.nearest import nearest
 from duhamel.report.record import Record
 
+from .run import costs, drift, end_time
 from .wish import Wish, timed
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
 
 METHODS = ("ETD1", "ETDRK2", "ETDRK3", "ETDRK4", "Krogstad", "HochbruckOstermann")
 FRAMES = 200  # fields that are kept and drawn
@@ -176,97 +175,127 @@ def prepare(problem: Partial, wish: Wish) -> Callable[[Context], Chapter]:
     word = (wish.method or "etdrk4").lower()
     if word not in known:
         raise ValueError(f"no method for partial equations is called {wish.method!r}; {nearest(word, known)}")
-    grid = problem.box(wish.points or problem.points)
-    equation = pde.equation_named(problem.name) if problem.equation is None else problem.equation()
-    t1 = problem.t1 if wish.t1 is None else float(wish.t1)
-    if not t1 > 0:
-        raise ValueError(f"t1 = {t1:g}: a partial equation is solved forwards, to a time above 0.")
-    if wish.steps is not None and wish.steps < 1:
-        raise ValueError(f"steps = {wish.steps}; make at least one.")
+    t1 = end_time(wish, problem.t1, "a partial equation")
     steps = wish.steps or -(-int(np.ceil(t1 / problem.dt)) // FRAMES) * FRAMES
-    return partial(_solve, problem, equation, grid, known[word], t1, steps)
+    equation = pde.equation_named(problem.name) if problem.equation is None else problem.equation()
+    run = Evolution(problem, equation, problem.box(wish.points or problem.points), known[word], t1, steps)
+    if wish.steps is not None:  # the catalogue's own steps are known to be short enough
+        run.ahead.refuse(factor=4.0)
+    return partial(_solve, run)
 
 
-def _solve(problem: Partial, equation: Any, grid: Any, word: str, t1: float, steps: int, context: Context) -> Chapter:
-    ts, method = jnp.linspace(0.0, t1, FRAMES + 1), getattr(dh, word)()
-    u0 = None if problem.truth is None else problem.truth(equation, grid, 0.0)
-    call = lambda steps: pde.solve(equation, grid, u0, ts, steps=steps, method=method)  # noqa: E731
+@dataclass(frozen=True)
+class Evolution:
+    """What is solved, and how."""
+
+    problem: Partial
+    equation: Any
+    grid: Any
+    word: str
+    t1: float
+    steps: int
+
+    @property
+    def method(self) -> Any:
+        return getattr(dh, self.word)()
+
+    @property
+    def u0(self) -> np.ndarray | None:
+        truth = self.problem.truth
+        return None if truth is None else truth(self.equation, self.grid, 0.0)
+
+    @property
+    def ahead(self) -> pde.Forecast:
+        with jax.enable_x64(True):
+            return pde.forecast(self.equation, self.grid, self.u0, self.t1 / self.steps, self.method)
+
+    @property
+    def text(self) -> str:
+        size = " × ".join(map(str, self.grid.shape))
+        kind = "a periodic box" if isinstance(self.grid, pde.Grid) else "a box with walls,"
+        return (
+            f"{self.problem.formula} on {kind} of side {self.grid.length[0]:.4g} with {size} points, to t = "
+            f"{self.t1:g} in {self.steps} equal steps of {self.word}, float64."
+        )
+
+    def __call__(self, steps: int) -> Any:
+        ts = jnp.linspace(0.0, self.t1, FRAMES + 1)
+        return pde.solve(self.equation, self.grid, self.u0, ts, steps=steps, method=self.method, monitor=True)
+
+
+def _solve(run: Evolution, context: Context) -> Chapter:
+    context.progress("is the step short enough?", None)
+    told = _forecast(run.ahead)
     context.progress("compiling and solving", None)
-    sol, first = timed(lambda: call(steps))
-    _, again = timed(lambda: call(steps))
-    u = np.asarray(sol.x)
+    try:
+        sol, first = timed(lambda: run(run.steps))
+    except dh.SolveError as stopped:
+        return _stopped(run, told, stopped, context)
+    _, again = timed(lambda: run(run.steps))
+    problem, u = run.problem, np.asarray(sol.x.u)
     if problem.truth is not None:
-        true, whose = problem.truth(equation, grid, t1), "the closed form"
+        true, whose = problem.truth(run.equation, run.grid, run.t1), "the closed form"
     else:
         context.progress("once more with half the step", None)
-        true, whose = np.asarray(call(2 * steps).x[-1]), "the same method with half the step (no closed form is known)"
+        true = np.asarray(run(2 * run.steps).x.u[-1])
+        whose = "the same method with half the step (no closed form is known)"
     error = float(np.abs(u[-1] - true).max() / np.abs(true).max())
-    kept = equation.invariants(grid, equation.to_modes(grid, u[[0, -1]]))
-    drift = [
-        Record(f"{name}, from the first to the last field, relative", float(np.abs(v[1] - v[0]) / np.abs(v[0]).max()))
-        for name, v in kept.items()
-        if np.abs(v[0]) > 1e-10
-    ]
-    draw = _draw_line if grid.dim == 1 else _draw_plane
-    if len(equation.fields) > 1:
-        u, true = u[:, 0], true[0]
-    figure = Figure(str(context.figure(problem.name, draw(grid, np.asarray(ts), u, true))), _caption(grid, problem))
-    size = " × ".join(map(str, grid.shape))
-    kind = "a periodic box" if isinstance(grid, pde.Grid) else "a box with walls,"
-    how = f"on {kind} of side {grid.length[0]:.4g} with {size} points, to t = {t1:g} in {steps} equal steps"
+    t = np.asarray(sol.t)
+    changes, courses = drift(context, problem.name, t, {name: np.asarray(v) for name, v in sol.x.invariants.items()})
+    context.progress("drawing", None)
     return Chapter(
         problem.name,
         problem.name,
-        f"{problem.formula} {how} of {word}, float64.",
+        run.text,
         text=(f"The error is measured against {whose}.",),
         records=(
             Record("largest error at the end, relative", error, "", error),
-            *drift,
-            Record("steps", steps),
-            Record("first call, compiling included", first, "s"),
-            Record("second call", again, "s"),
+            *changes,
+            *told,
+            *costs(run.steps, first, again),
         ),
-        figures=(figure,),
+        figures=(*_pictures(run, context, t, u, true), *courses),
     )
 
 
-def _caption(grid: Any, problem: Partial) -> str:
-    if grid.dim > 1:
-        return "The field at four times; red is above its mean, blue below."
-    return "Left: the field over space and time. Right: first and last field" + (
-        "; dots are the closed form." if problem.truth else "."
+def _forecast(ahead: pde.Forecast) -> tuple[Record, ...]:
+    return (
+        Record("step over the longest stable one, before the run", ahead.dt / ahead.limit),
+        Record("Courant number, before the run", ahead.courant),
+        Record("step times the largest eigenvalue of the linear part", ahead.stiffness),
     )
 
 
-def _draw_line(grid: Any, t: np.ndarray, u: np.ndarray, true: np.ndarray) -> "Drawing":
-    import matplotlib.pyplot as plt
-
-    (x,) = grid.coordinates()
-    shown = np.abs(u) if np.iscomplexobj(u) else u
-    with style():
-        figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), width_ratios=(1.2, 1), layout="constrained")
-        picture = left.pcolormesh(x, t, shown, shading="nearest", cmap="magma", rasterized=True)
-        figure.colorbar(picture, ax=left, shrink=0.9)
-        left.set(xlabel="x", ylabel="t", title="|ψ|" if np.iscomplexobj(u) else "u")
-        left.grid(False)
-        right.plot(x, shown[0], color=PALETTE[6], label=f"t = {t[0]:g}")
-        right.plot(x, shown[-1], color=PALETTE[0], label=f"t = {t[-1]:g}")
-        right.plot(x[::6], (np.abs(true) if np.iscomplexobj(true) else true)[::6], ".", color=PALETTE[1], markersize=3)
-        right.set(xlabel="x", title="First and last")
-        right.legend()
-    return figure
+def _stopped(run: Evolution, told: tuple[Record, ...], stopped: dh.SolveError, context: Context) -> Chapter:
+    """What there is of a run that blew up."""
+    sol = stopped.solution
+    u, t = np.asarray(sol.x.u), np.asarray(sol.t)
+    good = int(np.argmin(np.append(np.isfinite(u).reshape(len(u), -1).all(axis=1), False)))
+    return Chapter(
+        run.problem.name,
+        f"{run.problem.name}: stopped before the end",
+        run.text,
+        text=(str(stopped), "What follows is what was computed until then; it is no solution of the equation."),
+        records=(Record("stopped after t =", float(t[good - 1])), Record("fields kept", good), *told),
+        figures=_pictures(run, context, t[:good], u[:good], None),
+    )
 
 
-def _draw_plane(grid: Any, t: np.ndarray, u: np.ndarray, true: np.ndarray) -> "Drawing":
-    import matplotlib.pyplot as plt
-
-    with style():
-        figure, axes = plt.subplots(1, 4, figsize=(10, 2.8), layout="constrained")
-        for place, n in zip(axes, (0, len(t) // 4, len(t) // 2, len(t) - 1), strict=True):
-            middle, limit = float(u[n].mean()), 3 * float(u[n].std()) + 1e-12
-            span = (middle - limit, middle + limit)
-            place.imshow(u[n].T, origin="lower", cmap="RdBu_r", vmin=span[0], vmax=span[1], rasterized=True)
-            place.set(title=f"t = {t[n]:g}", xticks=[], yticks=[])
-            place.grid(False)
-            place.spines[:].set_visible(False)
-    return figure
+def _pictures(
+    run: Evolution, context: Context, t: np.ndarray, u: np.ndarray, true: np.ndarray | None
+) -> tuple[Figure, ...]:
+    """Space-time of a line; stills and a film of everything else."""
+    if len(run.equation.fields) > 1:
+        u, true = u[:, 0], None if true is None else true[0]
+    name, dim = run.problem.name, run.grid.dim
+    if dim == 1:
+        path = context.figure(name, draw_line(run.grid.coordinates()[0], t, u, true))
+        dots = "; dots are the closed form." if run.problem.truth else "."
+        return (Figure(str(path), f"Left: the field over space and time. Right: first and last field{dots}"),)
+    where = " on the three middle planes" if dim == 3 else ""
+    stills = context.figure(name, draw_stills(t, u))
+    film = context.film(f"{name}-film", *film_planes(t, u), len(t))
+    return (
+        Figure(str(stills), f"The field at four times{where}; red is above its mean, blue below."),
+        Figure(str(film), f"The same{where} as a film, with one scale of colours."),
+    )

@@ -3,19 +3,16 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from duhamel.report.chapter import Chapter, Figure
 from duhamel.report.context import Context
-from duhamel.report.figure import style
 from duhamel.report.folder import DEFAULT_ROOT, Run
 from duhamel.report.nearest import nearest
 from duhamel.report.record import Record
 
+from .curves import draw_losses
 from .perform import perform
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
 
 
 def train(
@@ -64,7 +61,7 @@ def _digits(run: Run, steps: int | None, seed: int, context: Context) -> Chapter
         "training": [(m["step"], m["loss"]) for m in done.metrics],
         "held out": [(m["step"], m["held_out"]) for m in checked],
     }
-    figure = Figure(str(context.figure("loss", _draw_loss(curves))), "The loss; held-out digits are never trained on.")
+    figure = Figure(str(context.figure("loss", draw_losses(curves))), "The loss; held-out digits are never trained on.")
     text = "A denoiser of handwritten digits. The weights of its running average are in digits.safetensors."
     return Chapter("digits", "Training on digits", text, records=records, figures=(figure,))
 
@@ -76,15 +73,3 @@ def _hare_lynx(run: Run, steps: int | None, seed: int, context: Context) -> Chap
 
 
 JOBS: dict[str, Callable[[Run, int | None, int, Context], Chapter]] = {"digits": _digits, "hare-lynx": _hare_lynx}
-
-
-def _draw_loss(curves: dict[str, list[tuple[float, float]]]) -> "Drawing":
-    import matplotlib.pyplot as plt
-
-    with style():
-        figure, axes = plt.subplots(layout="constrained")
-        for label, points in curves.items():
-            axes.loglog(*zip(*points, strict=True), label=label, marker="." if len(points) < 50 else "")
-        axes.set(xlabel="step", ylabel="loss")
-        axes.legend()
-    return figure

@@ -3,6 +3,10 @@
 What is checked is `duhamel.pde.data.compress`: MGARD's multilevel decomposition with cubic predictions in place of its
 L2 projection, quantisation against what the decoder knows, and the standard library's coders. Tolerances are absolute,
 for fields of size 1.
+
+The bound of 5 is narrow for a velocity in three dimensions at 64^3, and rests on how finely it is resolved, as the
+predictions are of fourth order: at 1e-3 of its range the ratio to zlib was 4.2, 6.7, 9.9 and 22 on 32^3, 48^3, 64^3 and
+96^3 points at t = 1/2, and 33 at t = 0, when it has three waves a side. zlib itself takes 7 % off such fields.
 """
 
 import zlib
@@ -37,6 +41,10 @@ def check(context: Context) -> Sequence[Measurement]:
                 notes.append(f"{name} {u.nbytes / len(data):.0f}")
                 errors = [float(np.abs(decompress(data, n) - u).max()) for n in range(1, len(levels(u.shape)) + 1)]
                 falls.append(max(b / a for a, b in pairwise(errors[-4:])))
+                if u.ndim == 3 and name.startswith("velocity"):
+                    fewer = u[::2, ::2, ::2]
+                    thinned = len(zlib.compress(fewer.tobytes(), 9)) / len(compress(fewer, bound))
+                    notes.append(f"bytes of zlib over its bytes {ratios[-1]:.2f}, on every second point {thinned:.2f}")
                 part = bytes_up_to(data, len(errors) - 1) / len(data)
                 notes.append(f"{part:.0%} of the bytes without the last level")
     return [

@@ -10,7 +10,9 @@ from .equation import Equation as Equation
 from .evolve import Monitored as Monitored, solve as solve
 from .flow import Boussinesq as Boussinesq, MagneticFlow2D as MagneticFlow2D, NavierStokes3D as NavierStokes3D
 from .forced import Manufactured as Manufactured, manufactured as manufactured
+from .forcing import SineForcing as SineForcing, drawn_forcing as drawn_forcing
 from .grid import Grid as Grid, periodic as periodic
+from .kdv_burgers import KdVBurgers as KdVBurgers
 from .navier_stokes import NavierStokes2D as NavierStokes2D, random_vorticity as random_vorticity
 from .pattern import CahnHilliard as CahnHilliard, SwiftHohenberg as SwiftHohenberg
 from .reaction import (

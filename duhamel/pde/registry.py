@@ -8,6 +8,7 @@ from .dispersive import NLSE, KdV
 from .dissipative import Burgers, KuramotoSivashinsky
 from .equation import Equation
 from .flow import Boussinesq, MagneticFlow2D, NavierStokes3D
+from .kdv_burgers import KdVBurgers
 from .navier_stokes import NavierStokes2D
 from .pattern import CahnHilliard, SwiftHohenberg
 from .reaction import AllenCahn, FisherKPP, FitzHughNagumo, GrayScott, Heat
@@ -28,6 +29,7 @@ EQUATIONS: dict[str, type[Equation]] = {
     "swift-hohenberg": SwiftHohenberg,
     "wave": Wave,
     "kdv": KdV,
+    "kdv-burgers": KdVBurgers,
     "nlse": NLSE,
     "burgers": Burgers,
     "kuramoto-sivashinsky": KuramotoSivashinsky,

@@ -233,9 +233,10 @@ def _eigenvalues(equation: Equation, grid: Box) -> np.ndarray:
     L = equation.linear(grid)
     if isinstance(L, Diagonal):
         return np.asarray(L.values)
-    assert isinstance(L, Along | Coupled)
-    matrices = L.matrices if isinstance(L, Along) else np.moveaxis(np.asarray(L.blocks), (0, 1), (-2, -1))
-    return np.linalg.eigvals(np.asarray(matrices))
+    if isinstance(L, Along):
+        return np.linalg.eigvals(np.asarray(L.matrices))
+    assert isinstance(L, Coupled)
+    return np.linalg.eigvals(np.moveaxis(np.asarray(L.blocks), (0, 1), (-2, -1)))
 
 
 def _shortest_wave(equation: Equation, grid: Box) -> float:

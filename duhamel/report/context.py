@@ -38,3 +38,12 @@ class Context:
             plt.close(figure)
             return None
         return self.run.figure(name, figure)
+
+    def film(self, name: str, figure: "Figure", update: Callable[[int], None], frames: int) -> str | None:
+        """Save an animation, whose frame i `update(i)` draws; its path, or None when nothing is written."""
+        if self.run is None:
+            import matplotlib.pyplot as plt
+
+            plt.close(figure)
+            return None
+        return self.run.film(name, figure, update, frames)

@@ -4,7 +4,7 @@ import json
 import os
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +104,15 @@ class Run:
 
         path = self.subfolder("figures") / f"{name}.svg"
         save_svg(figure, path)
+        return str(path.relative_to(self.folder))
+
+    def film(self, name: str, figure: "Figure", update: Callable[[int], None], frames: int) -> str:
+        """Save figures/NAME.gif (.png of the last frame and, where ffmpeg is installed, .mp4 beside it), close the
+        figure, and return that path, relative to the run. update(i) draws frame i."""
+        from .film import save_film
+
+        path = self.subfolder("figures") / f"{name}.gif"
+        save_film(figure, update, frames, path)
         return str(path.relative_to(self.folder))
 
     def write_json(self, name: str, value: Any) -> None:

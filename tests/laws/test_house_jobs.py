@@ -56,7 +56,49 @@ def test_a_partial_equation_is_held_against_its_closed_form(tmp_path):
 
 @pytest.mark.parametrize("name", sorted(PARTIAL))
 def test_every_partial_equation_can_be_asked_for(name):
-    assert callable(prepare(PARTIAL[name], Wish(points=32, t1=0.1, steps=2)))
+    assert callable(prepare(PARTIAL[name], Wish(points=32, t1=0.1)))
+
+
+@pytest.mark.parametrize("name", ["allen-cahn", "navier-stokes-3d"])
+def test_a_plane_and_a_box_get_a_film(name, tmp_path, monkeypatch):
+    """A GIF of few frames inside the page, each drawn from the field of its time; the last one as PNG beside it."""
+    from PIL import Image
+
+    from duhamel.report import film
+
+    monkeypatch.setattr(film, "FRAMES", 5)
+    chapter = solve_equation(name, Wish(points=8, t1=0.5, steps=20), root=tmp_path)
+    (path,) = [f.path for f in chapter.figures if f.path.endswith(".gif")]
+    folder = tmp_path / f"solve-{name}"
+    with Image.open(folder / path) as found:
+        pictures = []
+        for n in range(found.n_frames):
+            found.seek(n)
+            pictures.append(np.asarray(found.convert("RGB"), float))
+    assert 5 <= len(pictures) <= 7 and (folder / path).stat().st_size < film.SIZE
+    assert np.abs(pictures[0] - pictures[-1]).max() > 10
+    assert (folder / path).with_suffix(".png").exists()
+    assert "data:image/gif" in (folder / "index.html").read_text()
+    assert 0 < value(chapter, "step over the longest stable one") < 1
+
+
+def test_a_film_that_grows_too_large_leaves_frames_out(tmp_path, monkeypatch):
+    from duhamel.report import film
+    from duhamel.report.fields import film_planes
+
+    monkeypatch.setattr(film, "SIZE", 150_000)
+    noise = np.random.default_rng(0).normal(size=(40, 48, 48))
+    kept = film.save_film(*film_planes(np.arange(40.0), noise), 40, tmp_path / "noise.gif")
+    assert 2 <= kept < 40
+
+
+def test_a_run_that_blows_up_keeps_what_it_has(tmp_path):
+    """KdV with steps twice too long: a page with the fields until then, marked, and the sentence of the solver."""
+    chapter = solve_equation("kdv", Wish(points=256, t1=9.0, steps=30), root=tmp_path)
+    assert chapter.title == "kdv: stopped before the end"
+    assert "The last good step is number" in chapter.text[0] and "no solution" in chapter.text[1]
+    assert value(chapter, "fields kept") >= 1 and len(chapter.figures) == 1
+    assert "stopped before the end" in (tmp_path / "solve-kdv" / "index.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -70,6 +112,8 @@ def test_every_partial_equation_can_be_asked_for(name):
         ("kdv", Wish(method="etdrk5"), "no method for partial equations is called 'etdrk5'; did you mean"),
         ("kdv", Wish(t1=-1.0), "solved forwards"),
         ("kdv", Wish(steps=0), "make at least one"),
+        ("kdv", Wish(points=64, steps=3), r"dt = 3 is too long: with \|u\| up to .*take dt = "),
+        ("burgers", Wish(t1=float("nan")), "solved forwards"),
         ("kdv", Wish(points=2), "at least 4 points"),
     ],
     ids=str,

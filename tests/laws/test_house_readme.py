@@ -61,6 +61,8 @@ def test_partial_equations(capsys):
     x = names["rod"].coordinates()[0]
     assert np.asarray(names["warm"].x) == pytest.approx(1 - 2 * x / 3, abs=1e-4)
     assert np.all(np.isfinite(names["spots"].x))
+    x = names["pipe"].coordinates()[0]
+    assert np.asarray(names["inflow"].x) == pytest.approx(np.sin(3 * (2 - x)), abs=1e-3)
     assert "(51, 256)" in capsys.readouterr().out
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.integrate
 
-from duhamel.pde import NLSE, Burgers, KdV, KuramotoSivashinsky, NavierStokes2D, periodic
+from duhamel.pde import NLSE, Burgers, KdV, KdVBurgers, KuramotoSivashinsky, NavierStokes2D, periodic
 from duhamel.pde.equation import Equation
 from duhamel.pde.grid import Grid
 from duhamel.pde.registry import EQUATIONS, equation_named
@@ -17,6 +17,7 @@ CASES = {
     "kdv": (KdV(5.0, 0.3), LINE),
     "kuramoto-sivashinsky": (KuramotoSivashinsky(0.7), LINE),
     "burgers": (Burgers(0.05), LINE),
+    "kdv-burgers": (KdVBurgers(0.7, 0.05, 0.3), LINE),
     "nlse": (NLSE(0.4, 1.3), LINE),
     "nlse 2-D": (NLSE(0.4, -1.3), PLANE),
     "navier-stokes-2d": (NavierStokes2D(0.02, 0.1, 0.7, 3), PLANE),
@@ -48,6 +49,8 @@ def expected_slope(equation: Equation, grid: Grid, u: np.ndarray) -> np.ndarray:
         return -equation.convection * u * d(0, 1) - equation.dispersion * d(0, 3)
     if isinstance(equation, Burgers):
         return -u * d(0, 1) + equation.viscosity * d(0, 2)
+    if isinstance(equation, KdVBurgers):
+        return -2 * equation.alpha * u * d(0, 1) + equation.beta * d(0, 2) - equation.gamma * d(0, 3)
     if isinstance(equation, KuramotoSivashinsky):
         return -u * d(0, 1) - d(0, 2) - equation.hyperviscosity * d(0, 4)
     laplacian = sum(d(a, 2) for a in range(grid.dim))
@@ -93,6 +96,7 @@ CONSERVED = {
     "nlse": ("mass", "momentum", "energy"),
     "nlse 2-D": ("mass", "momentum x", "momentum y", "energy"),
     "burgers": ("mass",),
+    "kdv-burgers": ("mass",),
     "kuramoto-sivashinsky": ("mass",),
     "navier-stokes-2d": (),
 }
@@ -110,7 +114,7 @@ def test_invariants_do_not_change(name: str):
     _, by_products = jax.jvp(invariants, (modes,), (nonlinear,))
     for key in CONSERVED[name]:
         assert abs(change[key]) < 1e-9 * (abs(value[key]) + 1)
-    if name in ("burgers", "kuramoto-sivashinsky", "navier-stokes-2d"):
+    if name in ("burgers", "kdv-burgers", "kuramoto-sivashinsky", "navier-stokes-2d"):
         for key in value:
             assert abs(by_products[key]) < 1e-10 * (abs(value[key]) + 1)
         assert abs(change["energy"]) > 1e-3

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .fno import read_fno, write_fno
-from .pdebench import FLOW, read_pdebench, write_pdebench
+from .pdebench import FLOW, SEED_SUFFIX, read_pdebench, write_pdebench
 from .trajectories import Trajectories, from_xarray, joined
 from .well import read_well, write_well
 
@@ -70,7 +70,7 @@ def read(path: str | Path, finite: bool = True) -> Trajectories:
 
 def shards(folder: Path) -> list[Path]:
     """The complete files of a folder, in the order of their names."""
-    found = sorted(p for p in folder.iterdir() if p.suffix in {".h5", *SUFFIXES.values()})
+    found = sorted(p for p in folder.iterdir() if p.suffix in {SEED_SUFFIX, *SUFFIXES.values()})
     if not found:
         raise ValueError(f"{folder} holds no files of trajectories (.hdf5, .h5, .mat, .zarr, .nc).")
     return found

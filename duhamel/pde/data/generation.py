@@ -19,6 +19,7 @@ import jax
 import numpy as np
 
 from .files import SUFFIXES, check_layout, write
+from .pdebench import SEED_SUFFIX
 from .recipe import Recipe, Solver
 from .trajectories import Trajectories
 
@@ -97,7 +98,7 @@ def generate(recipe: Recipe, folder: str | Path, progress: Progress | None = Non
         _claim(folder, recipe)
         shard = _samples_per_shard(recipe)
         starts = range(0, recipe.samples, shard)
-        paths = [folder / f"{recipe.equation}-{i:05d}{SUFFIXES[recipe.layout]}" for i in range(len(starts))]
+        paths = [folder / f"{recipe.equation}-{i:05d}{recipe.suffix()}" for i in range(len(starts))]
         missing = [(a, p) for a, p in zip(starts, paths, strict=True) if not p.exists()]
         _check_space(recipe, folder, sum(min(shard, recipe.samples - a) for a, _ in missing))
         with jax.enable_x64(recipe.double):
@@ -155,7 +156,7 @@ def _claim(folder: Path, recipe: Recipe) -> None:
                 f"{folder} holds data of another recipe (it differs in {', '.join(keys)}); choose another folder."
             )
         return
-    others = [p.name for p in folder.iterdir() if p.suffix in SUFFIXES.values()]
+    others = [p.name for p in folder.iterdir() if p.suffix in (*SUFFIXES.values(), SEED_SUFFIX)]
     if others:
         raise ValueError(f"{folder} holds {others[0]} and no recipe.json to go on with; choose another folder.")
     partial = folder / "recipe.json.partial"

@@ -6,7 +6,8 @@
     everything else       0000/data (t, x, [y,] channel), 0000/grid/x, y, t, one group for each seed
 
 In the first two, t-coordinate has one entry more than there are frames (it holds the edges of time slots), and
-x-coordinate has the centres of cells. Coordinates are written as they are; the extra time is the last plus a step.
+x-coordinate has the centres of cells. Their reader of the last takes the grid from seed 0023, so it wants 24 of them
+in a file. Coordinates are written as they are; the extra time is the last plus a step.
 
 Source: Takamoto et al., PDEBench: an extensive benchmark for scientific machine learning, NeurIPS 2022.
 """
@@ -18,25 +19,33 @@ import numpy as np
 
 from .trajectories import AXES, Trajectories
 
+SEED_SUFFIX = ".h5"  # by which their readers tell the last layout from the others, which end in .hdf5
 FLOW = ("density", "pressure", "Vx", "Vy", "Vz")
+
+
+def seeds_apart(names: tuple[str, ...], dim: int, frames: int) -> bool:
+    """Whether fields of these names go to the last layout, one group for each seed."""
+    darcy = names == ("nu", "tensor") and frames == 1
+    flow = set(names) <= set(FLOW) and {"density", "pressure", "Vx"} <= set(names)
+    return not (darcy or flow or (dim == 1 and len(names) == 1))
 
 
 def write_pdebench(file: Any, data: Trajectories) -> None:
     """Fill an open, empty `h5py.File`, in the layout that the names of the fields ask for."""
-    if data.names == ("nu", "tensor") and len(data.times) == 1:
+    if seeds_apart(data.names, data.dim, len(data.times)):
+        _write_seeds(file, data)
+    elif data.names == ("nu", "tensor"):
         file.create_dataset("nu", data=data["nu"][:, 0])
         file.create_dataset("tensor", data=data["tensor"])
         _write_root(file, data, times=False)
-    elif set(data.names) <= set(FLOW) and {"density", "pressure", "Vx"} <= set(data.names):
+    elif "density" in data.names:
         for name in data.names:
             file.create_dataset(name, data=data[name])
         _write_root(file, data, times=True)
-    elif data.dim == 1 and len(data.names) == 1:
+    else:
         file.create_dataset("tensor", data=data.fields[..., 0])
         file.attrs["field"] = data.names[0]
         _write_root(file, data, times=True)
-    else:
-        _write_seeds(file, data)
 
 
 def _write_root(file: Any, data: Trajectories, times: bool) -> None:

@@ -16,9 +16,11 @@ from duhamel.pde.equation import Box
 from duhamel.pde.grid import periodic
 from duhamel.pde.space import box
 
+from .files import SUFFIXES
 from .gaussian import GaussianField, TruncatedFourier
 from .initial import Boundary, Sampler
 from .named import sampler_named
+from .pdebench import SEED_SUFFIX, seeds_apart
 from .programs import PROGRAMS, Program, Spectral
 from .trajectories import Trajectories
 
@@ -151,6 +153,12 @@ class Recipe:
 
     def names(self) -> tuple[str, ...]:
         return tuple(self.called.get(name, name) for name in self.program.names(self))
+
+    def suffix(self) -> str:
+        """Of its files: the layout's."""
+        if self.layout == "pdebench" and seeds_apart(self.names(), len(self.points), self.frames):
+            return SEED_SUFFIX
+        return SUFFIXES[self.layout]
 
     def sampler(self) -> Sampler:
         """The first fields, with waves that fit between the walls; one draw for each unknown of the equation."""

@@ -4,10 +4,8 @@ Source of all: Li et al. 2021, Fourier Neural Operator (arXiv 2010.08895), appen
 published with it.
 """
 
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,12 +15,10 @@ import scipy.sparse.linalg
 from jaxtyping import Float
 
 from duhamel.core.grid import Number
-from duhamel.core.linear import like
-from duhamel.core.types import Field, Spectrum
 from duhamel.pde.data.initial import draw
 from duhamel.pde.data.named import FNO_BURGERS, FNO_NAVIER_STOKES
 from duhamel.pde.dissipative import Burgers
-from duhamel.pde.equation import Box, Equation
+from duhamel.pde.equation import Equation
 from duhamel.pde.evolve import solve
 from duhamel.pde.grid import Grid, periodic
 from duhamel.pde.navier_stokes import NavierStokes2D
@@ -71,36 +67,15 @@ def trajectories(
     return found[:, :, None]
 
 
-class Stirred(Equation):
-    """Two-dimensional Navier-Stokes as in FNO's sets, w_t + u.grad w = viscosity Laplacian(w) + f on the unit square
-
-    f = 0.1 (sin 2 pi (x + y) + cos 2 pi (x + y))
-    """
-
-    dims: ClassVar[tuple[int, ...]] = (2,)
-    flow: NavierStokes2D = NavierStokes2D(viscosity=1e-3)
-    dealias: float | int = eqx.field(static=True, default=2 / 3)
-
-    def symbol(self, grid: Box) -> Any:
-        return self.flow.symbol(grid)
-
-    def nonlinear(self, grid: Box) -> Callable:
-        advection, (x, y) = self.flow.nonlinear(grid), grid.coordinates()
-        phase = 2 * np.pi * (x + y)
-        force = np.fft.rfftn(0.1 * (np.sin(phase) + np.cos(phase)))
-        return lambda t, w: advection(t, w) + like(force, w)
-
-    def initial(self, grid: Box) -> np.ndarray:
-        return np.asarray(FNO_NAVIER_STOKES(jax.random.key(0), grid))
-
-    def invariants(self, grid: Box, modes: Spectrum) -> dict[str, Field]:
-        return self.flow.invariants(grid, modes)
+def stirred(viscosity: Number = 1e-3) -> NavierStokes2D:
+    """Navier-Stokes as in FNO's sets: w_t + u.grad w = viscosity Laplacian(w) + 0.1 (sin + cos)(2 pi (x + y))."""
+    return NavierStokes2D(viscosity=float(viscosity), forcing=0.1, forcing_mode=1, force="diagonal")
 
 
 def navier_stokes_set(
     samples: int, points: int = 64, seed: int = 0, *, viscosity: Number = 1e-3, times: Any = None, steps: int = 20
 ) -> Samples:
-    """Vorticity (samples, frames, 1, points, points) of `Stirred` at `times`, 10, 11, ..., 50 unless told, float32
+    """Vorticity (samples, frames, 1, points, points) of `stirred` flow at `times`, 10, 11, ..., 50 unless told, float32
 
     The first fields, at t = 0, are drawn from `FNO_NAVIER_STOKES`; `steps` of ETDRK4 a unit of time, in float64. The
     published sets were solved on 256 x 256 points and given on every fourth; these are solved on the points they have.
@@ -109,8 +84,7 @@ def navier_stokes_set(
     grid = periodic((points, points), 1.0)
     with jax.enable_x64(True):
         first = np.asarray(draw(FNO_NAVIER_STOKES, jax.random.key(seed), grid, np.arange(samples)))
-    equation = Stirred(flow=NavierStokes2D(viscosity=float(viscosity)))
-    found = trajectories(equation, grid, first, np.concatenate([[0.0], times]), round(steps * times[-1]))
+    found = trajectories(stirred(viscosity), grid, first, np.concatenate([[0.0], times]), round(steps * times[-1]))
     return found[:, 1:].astype(np.float32)
 
 

@@ -21,7 +21,7 @@ from duhamel.pde.evolve import solve
 from duhamel.pde.grid import periodic
 
 from .cost import Run, coarse_runs
-from .sets import Stirred, burgers_set, darcy, darcy_set, navier_stokes_set, resampled, trajectories
+from .sets import burgers_set, darcy, darcy_set, navier_stokes_set, resampled, stirred, trajectories
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ TASKS = {
             (12, 12),
             20,
             _navier_stokes,
-            _spectral(Stirred(), 1.0, ((12, 40), (16, 40), (16, 80), (24, 80), (24, 160), (32, 160), (32, 320))),
+            _spectral(stirred(), 1.0, ((12, 40), (16, 40), (16, 80), (24, 80), (24, 160), (32, 160), (32, 320))),
             placed=True,
             published=(("FNO-2D, ten frames in", 1000, 1.28), ("FNO-3D", 1000, 0.86), ("U-Net", 1000, 2.45)),
             residual=True,

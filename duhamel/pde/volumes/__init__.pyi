@@ -1,6 +1,7 @@
 from .errors import fourier_split as fourier_split, takacs_split as takacs_split
 from .euler import Euler as Euler
 from .evolve import solve as solve
+from .kdv_burgers import KdVBurgers as KdVBurgers
 from .law import Advection as Advection, Burgers as Burgers, Law as Law
 from .mesh import Inflow as Inflow, Mesh as Mesh, Outflow as Outflow, Periodic as Periodic, Wall as Wall, box as box
 from .mhd import MHD as MHD

@@ -22,7 +22,7 @@ from .euler import Euler
 from .law import Law
 from .mesh import Mesh
 from .reconstruction import MUSCL, WENO5, PiecewiseConstant
-from .residual import Admissible, Rate, Residual, fields_first
+from .residual import Admissible, Forced, Rate, Residual, fields_first
 from .riemann import HLL, HLLC, Riemann
 from .shallow_water import ShallowWater
 from .spectral_difference import ElementResidual, SpectralDifference
@@ -41,6 +41,7 @@ def solve(
     steps: int | None = None,
     reconstruct: Scheme | None = None,
     riemann: Riemann | None = None,
+    forcing: Callable | None = None,
     method: Method | None = None,
     save: Callable | None = None,
     adjoint: Tape | Forward | None = None,
@@ -58,6 +59,7 @@ def solve(
     reconstruct  MUSCL() unless told; PiecewiseConstant() is first order, WENO5() fifth;
               SpectralDifference(p) makes elements of the cells, and averages over their sub-cells of u
     riemann   HLLC() for Euler, HLLD() for MHD, else HLL(), unless told
+    forcing   forcing(t, mesh) -> averages in the cells of a given source, added to S
     method    SSPRK3() unless told; SSPRK2(), SSPRK104(), or any explicit method
     save      save(t, u) instead of the averages
 
@@ -71,8 +73,9 @@ def solve(
     riemann.check(law)
     u0 = first_averages(law, mesh, u0, sub_cells(reconstruct))
     control = _control(law, _refined(mesh, reconstruct), u0, method, cfl, steps, t0, t1_or_ts)
+    field = residual(law, mesh, reconstruct, riemann)
     solution = solve_ode(
-        residual(law, mesh, reconstruct, riemann),
+        field if forcing is None else Forced(field, forcing, mesh),
         u0,
         t1_or_ts,
         t0=t0,

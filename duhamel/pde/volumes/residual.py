@@ -1,5 +1,6 @@
 """du/dt of the averages in cells: minus the differences of the fluxes, and the sources."""
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -35,6 +36,17 @@ class Residual(eqx.Module):
             if found.source is not None:
                 rate = rate + found.source
         return jnp.moveaxis(rate, 0, -law.dim - 1)
+
+
+class Forced(eqx.Module):
+    """du/dt of a scheme and a given source: field(t, u) + forcing(t, mesh), averages that broadcast against u."""
+
+    field: Any
+    forcing: Callable
+    mesh: Mesh
+
+    def __call__(self, t: Any, u: Array, args: Any = None) -> Array:
+        return self.field(t, u, args) + jnp.asarray(self.forcing(t, self.mesh), u.dtype)
 
 
 class Rate(eqx.Module):
