@@ -111,8 +111,8 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         **ignored: Any,
     ) -> None:
         """Build the plan: of so many steps, or for the given times or noise levels sigma/alpha (flows: s), falling."""
-        if (num_inference_steps is None) + (timesteps is None) + (sigmas is None) != 2:
-            raise ValueError("give one of num_inference_steps, timesteps and sigmas.")
+        if (num_inference_steps is None) + (timesteps is None) + (sigmas is None) < 2:
+            raise ValueError("give only one of num_inference_steps, timesteps and sigmas.")
         ts = self._grid(num_inference_steps, timesteps, sigmas)
         self.num_inference_steps = len(ts) - 1
         self._build(ts, device)
@@ -129,6 +129,8 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         if timesteps is not None:
             ts = np.asarray(timesteps, np.float64)
             ts = np.minimum(ts / c.num_train_timesteps, NEARLY_ONE) if c.flow else ts
+        elif steps is None:
+            raise ValueError("give one of num_inference_steps, timesteps and sigmas.")
         elif c.flow:
             shifted = lambda s: c.shift * s / (1 + (c.shift - 1) * s)  # noqa: E731
             # diffusers shifts the smallest level twice
@@ -198,7 +200,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         now.env[now.row.out] = x
         if now.row.reads == ("x",):
             now.env["x"] = x  # the pipeline may have changed it
-        value, D = self._as_wanted(model_output.to(torch.float32), x, now.tau)
+        value, D = self._as_wanted(model_output.to(torch.float32), x, now.tau, self.plan.prediction)
         try:
             self._now = self._asking.send(value)
             out = self._now.z
@@ -207,14 +209,16 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         out = out.to(sample.dtype)
         return PlanSchedulerOutput(out, D.to(sample.dtype)) if return_dict else (out, D.to(sample.dtype))
 
-    def _as_wanted(self, value: torch.Tensor, x: torch.Tensor, tau: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """The network's output as what the plan predicts, and as D. Each prediction is u x + w D."""
+    def _as_wanted(
+        self, value: torch.Tensor, x: torch.Tensor, tau: float, wanted: str | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The network's output as the prediction that is wanted, and as D. Each prediction is u x + w D."""
         alpha, sigma = float(self.schedule.alpha(np.float64(tau))), float(self.schedule.sigma(np.float64(tau)))
         u, w = affine(PREDICTIONS[self.config.prediction_type], alpha, sigma)
         D = (value - u * x) / w
-        if self.plan.prediction == PREDICTIONS[self.config.prediction_type]:
+        if wanted == PREDICTIONS[self.config.prediction_type]:
             return value, D
-        u, w = affine(self.plan.prediction, alpha, sigma)
+        u, w = affine(wanted, alpha, sigma)
         return u * x + w * D, D
 
     def add_noise(self, original_samples: torch.Tensor, noise: torch.Tensor, timesteps: Any) -> torch.Tensor:

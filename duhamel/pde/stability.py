@@ -235,8 +235,9 @@ def _eigenvalues(equation: Equation, grid: Box) -> np.ndarray:
         return np.asarray(L.values)
     if isinstance(L, Along):
         return np.linalg.eigvals(np.asarray(L.matrices))
-    assert isinstance(L, Coupled)
-    return np.linalg.eigvals(np.moveaxis(np.asarray(L.blocks), (0, 1), (-2, -1)))
+    if isinstance(L, Coupled):
+        return np.linalg.eigvals(np.moveaxis(np.asarray(L.blocks), (0, 1), (-2, -1)))
+    raise TypeError(f"the eigenvalues of a {type(L).__name__} are not known here; write the symbol of {equation}.")
 
 
 def _shortest_wave(equation: Equation, grid: Box) -> float:

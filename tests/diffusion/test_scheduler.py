@@ -194,6 +194,7 @@ def test_noise_levels_of_a_chain():
         (lambda: PlanScheduler(timestep_spacing="odd").set_timesteps(5), "timestep_spacing"),
         (lambda: PlanScheduler().set_timesteps(2000), "at most 1000"),
         (lambda: PlanScheduler().set_timesteps(), "one of"),
+        (lambda: PlanScheduler().set_timesteps(5, sigmas=[1.0]), "only one of"),
         (lambda: PlanScheduler().step(torch.ones(1), 5, torch.ones(1)), "set_timesteps comes before"),
         (
             lambda: sampled(PlanScheduler(), 3) is PlanScheduler().step(torch.ones(1), 5, torch.ones(1), eta=1.0),
