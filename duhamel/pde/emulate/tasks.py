@@ -12,6 +12,7 @@ from jaxtyping import PRNGKeyArray
 from scipy.interpolate import RegularGridInterpolator
 
 from duhamel.nn.fno import FNO
+from duhamel.nn.message_passing import MessagePassing
 from duhamel.nn.unet import UNet
 from duhamel.pde.data.gaussian import TruncatedFourier
 from duhamel.pde.data.initial import draw
@@ -68,12 +69,14 @@ class Task:
         if model == "fno":
             more: dict[str, Any] = {"extension": 0.25} if self.walls else {"coordinates": self.placed}
             return FNO(1, 1, self.modes, width=self.width, condition=condition, **more, key=key)
+        if model == "mp":
+            return MessagePassing(1, 1, width=self.width, condition=condition, key=key)
         padding = "zeros" if self.walls else "periodic"
         width = self.width // 2
         return UNet(1, 1, len(self.modes), width=width, padding=padding, condition=condition, key=key)
 
 
-MODELS = ("fno", "unet")
+MODELS = ("fno", "unet", "mp")
 
 
 def _timed(make: Callable[[], tuple[np.ndarray, np.ndarray]], times: Any) -> Data:
