@@ -72,8 +72,10 @@ def _tables(found: Study) -> tuple[Table, ...]:
         caption = "The same weights on the same functions at other resolutions."
         tables.append(Table(("points along each axis", "error, %"), rows, caption))
     if found.task.published:
-        own = ("this emulator", len(found.data.train), 100 * float(found.errors[0].mean()))
-        caption = "Beside the rows that Li et al. (arXiv 2010.08895) report for sets of this distribution."
+        own = ("this emulator", len(found.data.train), 100 * found.cost.emulator.error)
+        caption = (
+            "Beside the rows of Li et al. (arXiv 2010.08895) for sets of this distribution: all frames as one field."
+        )
         tables.append(Table(("", "sets to learn from", "error, %"), (own, *found.task.published), caption))
     return tuple(tables)
 
