@@ -130,16 +130,23 @@ def _draw_example(found: Study) -> "Drawing":
             return figure
         planes = (truth, guess, guess - truth) if truth.ndim == 2 else (truth[-1], guess[-1], guess[-1] - truth[-1])
         figure, places = plt.subplots(1, 3, figsize=(9.5, 3.1), layout="constrained")
-        limit = float(np.abs(planes[0]).max())
-        shown: Any = None
-        for place, plane, title in zip(places, planes, ("truth", "emulator", "difference"), strict=True):
-            picture = plane if truth.ndim == 2 else plane.T
+        limits = [float(np.abs(planes[i]).max()) for i in (0, 0, 2)]  # the difference on a scale of its own
+        for i, (place, plane, title) in enumerate(
+            zip(places, planes, ("truth", "emulator", "difference"), strict=True)
+        ):
             shown = place.imshow(
-                picture, origin="lower", aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit, rasterized=True
+                plane if truth.ndim == 2 else plane.T,
+                origin="lower",
+                aspect="auto",
+                cmap="RdBu_r",
+                vmin=-limits[i],
+                vmax=limits[i],
+                rasterized=True,
             )
             place.set(title=title, xticks=[], yticks=[])
             place.grid(False)
-        figure.colorbar(shown, ax=places, shrink=0.9)
+            if i:
+                figure.colorbar(shown, ax=places[:2] if i == 1 else place, shrink=0.9)
     return figure
 
 
