@@ -1,7 +1,7 @@
 """`duhamel train emulator`: a network that does what a solver does, its errors, and what it is worth."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
