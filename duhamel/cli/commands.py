@@ -122,7 +122,7 @@ class Train:
     equation: Word = None
     """Of an emulator: burgers (default), darcy, kuramoto-sivashinsky or navier-stokes-2d."""
     model: Word = None
-    """Of an emulator: fno (default) or unet."""
+    """Of an emulator: fno (default), unet, or mp (message passing, on a line)."""
     strategy: Word = None
     """Of an emulator: one-step (default), unrolled, cut, pushforward, noise or lead-time."""
     points: Int = None

@@ -1,7 +1,7 @@
 """`duhamel train emulator`: a network that does what a solver does, its errors, and what it is worth."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -72,8 +72,10 @@ def _tables(found: Study) -> tuple[Table, ...]:
         caption = "The same weights on the same functions at other resolutions."
         tables.append(Table(("points along each axis", "error, %"), rows, caption))
     if found.task.published:
-        own = ("this emulator", len(found.data.train), 100 * float(found.errors[0].mean()))
-        caption = "Beside the rows that Li et al. (arXiv 2010.08895) report for sets of this distribution."
+        own = ("this emulator", len(found.data.train), 100 * found.cost.emulator.error)
+        caption = (
+            "Beside the rows of Li et al. (arXiv 2010.08895) for sets of this distribution: all frames as one field."
+        )
         tables.append(Table(("", "sets to learn from", "error, %"), (own, *found.task.published), caption))
     return tuple(tables)
 
@@ -128,16 +130,23 @@ def _draw_example(found: Study) -> "Drawing":
             return figure
         planes = (truth, guess, guess - truth) if truth.ndim == 2 else (truth[-1], guess[-1], guess[-1] - truth[-1])
         figure, places = plt.subplots(1, 3, figsize=(9.5, 3.1), layout="constrained")
-        limit = float(np.abs(planes[0]).max())
-        shown: Any = None
-        for place, plane, title in zip(places, planes, ("truth", "emulator", "difference"), strict=True):
-            picture = plane if truth.ndim == 2 else plane.T
+        limits = [float(np.abs(planes[i]).max()) for i in (0, 0, 2)]  # the difference on a scale of its own
+        for i, (place, plane, title) in enumerate(
+            zip(places, planes, ("truth", "emulator", "difference"), strict=True)
+        ):
             shown = place.imshow(
-                picture, origin="lower", aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit, rasterized=True
+                plane if truth.ndim == 2 else plane.T,
+                origin="lower",
+                aspect="auto",
+                cmap="RdBu_r",
+                vmin=-limits[i],
+                vmax=limits[i],
+                rasterized=True,
             )
             place.set(title=title, xticks=[], yticks=[])
             place.grid(False)
-        figure.colorbar(shown, ax=places, shrink=0.9)
+            if i:
+                figure.colorbar(shown, ax=places[:2] if i == 1 else place, shrink=0.9)
     return figure
 
 

@@ -125,6 +125,7 @@ PARTIAL = {
         Partial("kdv", "u_t + 6 u u_x + u_xxx = 0", 512, _periodic(80.0), 9.0, 1 / 1600, _solitons),
         Partial("nlse", "i ψ_t + ½ ψ_xx + |ψ|² ψ = 0", 512, _periodic(16 * np.pi), 20.0, 1 / 1000, _soliton),
         Partial("burgers", "u_t + u u_x = 0.02 u_xx", 512, _periodic(2 * np.pi), 4.0, 1 / 1000, _cole_hopf),
+        Partial("kdv-burgers", "u_t + u u_x = 0.1 u_xx - 0.01 u_xxx", 256, _periodic(16.0), 4.0, 1 / 200),
         Partial("kuramoto-sivashinsky", "u_t + u u_x + u_xx + u_xxxx = 0", 256, _periodic(32 * np.pi), 100.0, 1 / 40),
         Partial("navier-stokes-2d", "w_t + u·∇w = 0.001 Δw, in vorticity", 128, _periodic(2 * np.pi, 2), 6.0, 1 / 160),
         Partial("advection", "u_t + u_x = 0", 128, _periodic(1.0), 2.3, 1 / 100, _carried),

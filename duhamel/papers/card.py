@@ -43,3 +43,15 @@ class Card:
     check: Callable[[Context], Sequence[Measurement]]
     expects: Verdict = Verdict.reproduced
     seconds: float | int = 10
+
+
+def in_turn(context: Context, parts: Sequence[Callable[[Context], list[Measurement]]]) -> list[Measurement]:
+    """Measurements of the parts of a check, in double precision, each named in the progress."""
+    import jax
+
+    found: list[Measurement] = []
+    with jax.enable_x64(True):
+        for i, part in enumerate(parts):
+            context.progress(part.__name__.replace("_", " "), i / len(parts))
+            found += part(context)
+    return found

@@ -1,8 +1,8 @@
 """Neural operators: one set of weights for every resolution, and what convolutions on points make of that.
 
-Burgers with viscosity 0.1, from u(0) to u(1), from our own solver. The kernel is the Fourier one; graph kernels, which
-act on scattered points, and the low-rank one are left out, and so is Darcy's equation: `duhamel train emulator
---equation darcy` measures it.
+Burgers with viscosity 0.1, from u(0) to u(1), and Darcy's equation on a small grid, both from our own solvers. The four
+kernels of the paper go through one layer there: Fourier, low-rank, graph (all points within a radius, kernel diagonal
+in the channels) and multipole graph (radius kernels on three grids, with fixed transfers between them).
 """
 
 from collections.abc import Callable, Sequence
@@ -11,9 +11,11 @@ from typing import Any
 from .card import Card, Context, Measurement
 
 COMPONENTS = 16  # of PCA
+SIDE, TRAIN, STEPS = 17, 400, 1000  # Darcy: points along each side, materials to learn from, steps of the optimiser
 
 
 def check(context: Context) -> Sequence[Measurement]:
+    kernels = {} if context.fast else _kernels(context)
     points, samples, steps, width = (64, 200, 200, 16) if context.fast else (256, 1000, 1500, 32)
     found = _burgers(context, points, samples, steps, width)
     _draw(context, found)
@@ -41,7 +43,59 @@ def check(context: Context) -> Sequence[Measurement]:
             low=1.0,
             note=f"there (and where they were trained): {told}",
         ),
+        *_judged(kernels),
     ]
+
+
+def _judged(found: dict[str, tuple[float, float, int, float]]) -> list[Measurement]:
+    """Only the Fourier kernel is asked for an accuracy; that the others learn at all is asked of them."""
+    if not found:
+        return []  # in the full check only
+    rows = [
+        Measurement(
+            f"Darcy, {SIDE} x {SIDE} points, {name} kernel: relative L2 error on unseen materials",
+            100 * error,
+            high=3.0 if name == "Fourier" else 10.0,
+            unit="%",
+            note=f"{100 * finer:.2g} % on {2 * SIDE - 1} x {2 * SIDE - 1} points; {weights:,} weights, "
+            f"{seconds:.0f} s of training",
+        )
+        for name, (error, finer, weights, seconds) in found.items()
+    ]
+    best = min(error for name, (error, *_) in found.items() if name != "Fourier")
+    return [
+        *rows,
+        Measurement("error of the best other kernel over the Fourier one's", best / found["Fourier"][0], low=1.0),
+    ]
+
+
+def _kernels(context: Context) -> dict[str, tuple[float, float, int, float]]:
+    """By kernel: error on the grid of training and on twice its intervals, weights, seconds."""
+    import time
+    from functools import partial
+
+    from duhamel.nn.kernel import Fourier, KernelOperator, LowRank, Multilevel, Radius
+    from duhamel.pde.emulate.sets import darcy_set
+    from duhamel.pde.emulate.study import each_error, parameters
+    from duhamel.pde.emulate.train import forecast
+
+    a, u = darcy_set(TRAIN + 50, 4 * SIDE - 3)  # solved on half the steps that are shown
+    a, u = a[..., ::2, ::2], u[..., ::2, ::2]
+    kinds = {"Fourier": Fourier, "low-rank": LowRank, "graph": Radius, "multipole graph": Multilevel}
+    found: dict[str, tuple[float, float, int, float]] = {}
+    for i, (name, kind) in enumerate(kinds.items()):
+        context.progress(f"Darcy: {name} kernel", 0.5 * i / len(kinds))
+        begin = time.perf_counter()
+        make = partial(KernelOperator, 1, 1, 2, kind, width=16, depth=3)
+        coarse = a[50:, :, ::2, ::2], u[50:, :, ::2, ::2]
+        emulator = _trained(lambda key, make=make: make(key=key), *coarse, steps=STEPS, size=10, symmetric=True)
+        seconds = time.perf_counter() - begin
+        errors = [
+            float(each_error(forecast(emulator, a[:50, None, :, ::k, ::k], 1), u[:50, None, :, ::k, ::k]).mean())
+            for k in (2, 1)
+        ]
+        found[name] = (errors[0], errors[1], parameters(emulator), seconds)
+    return found
 
 
 def _burgers(context: Context, points: int, samples: int, steps: int, width: int) -> dict[str, dict[int, float]]:
@@ -106,13 +160,13 @@ def _convolved(convs: Any, u: Any) -> Any:
     return convs[-1](u)
 
 
-def _trained(make: Callable, inputs: Any, outputs: Any, *, steps: int, size: int = 20) -> Any:
+def _trained(make: Callable, inputs: Any, outputs: Any, *, steps: int, size: int = 20, symmetric: bool = False) -> Any:
     from duhamel.pde.emulate.model import measured
     from duhamel.pde.emulate.train import Shape, train
-    from duhamel.pde.emulate.windows import Pairs
+    from duhamel.pde.emulate.windows import Pairs, Symmetric
 
-    shape = Shape(measured(inputs[:, None]), measured(outputs[:, None]))
-    return train(make, shape, Pairs(inputs, outputs, size), steps=steps, rate=3e-3).emulators[0]
+    shape, pairs = Shape(measured(inputs[:, None]), measured(outputs[:, None])), Pairs(inputs, outputs, size)
+    return train(make, shape, Symmetric(pairs) if symmetric else pairs, steps=steps, rate=3e-3).emulators[0]
 
 
 def _draw(context: Context, found: dict[str, dict[int, float]]) -> None:

@@ -6,12 +6,12 @@ spectrally; the published code takes derivatives in them by second-order differe
 the truncation by 2/3 does its work.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from duhamel.report.figure import PALETTE, style
 
-from .card import Card, Context, Measurement
+from .card import Card, Context, Measurement, in_turn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,15 +21,7 @@ LENGTH, RTOL, ATOL = 50.0, 1e-9, 1e-11
 
 
 def check(context: Context) -> Sequence[Measurement]:
-    import jax
-
-    parts: tuple[Callable[[Context], list[Measurement]], ...] = (one_soliton, two_solitons, breather, instability)
-    found: list[Measurement] = []
-    with jax.enable_x64(True):
-        for i, part in enumerate(parts):
-            context.progress(part.__name__.replace("_", " "), i / len(parts))
-            found += part(context)
-    return found
+    return in_turn(context, (one_soliton, two_solitons, breather, instability))
 
 
 def march(grid: Any, first: "np.ndarray", ts: Any) -> Any:

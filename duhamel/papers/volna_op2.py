@@ -4,26 +4,18 @@ The published code runs on triangles; here the same numerical parts work on boxe
 Errors are taken apart into dissipation and dispersion by Takacs' formula and by Fourier modes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from .card import Card, Context, Measurement
+from .card import Card, Context, Measurement, in_turn
 
 if TYPE_CHECKING:
     import numpy as np
 
 
 def check(context: Context) -> Sequence[Measurement]:
-    import jax
-
-    parts: tuple[Callable[[Context], list[Measurement]], ...] = (lake, dams, bowl_of_water, simple_waves)
-    found: list[Measurement] = []
-    with jax.enable_x64(True):
-        for i, part in enumerate(parts):
-            context.progress(part.__name__.replace("_", " "), i / len(parts))
-            found += part(context)
-    return found
+    return in_turn(context, (lake, dams, bowl_of_water, simple_waves))
 
 
 def march(law: Any, mesh: Any, u0: "np.ndarray", t1: float) -> "np.ndarray":

@@ -11,6 +11,7 @@ from duhamel.jobs.plan import check_plan, list_plans, show_plan
 from duhamel.jobs.sample import Wish as SampleWish, sample
 from duhamel.jobs.solve import Wish, solve_equation
 from duhamel.jobs.train import train
+from duhamel.pde.registry import EQUATIONS
 
 
 def value(chapter, name):
@@ -52,6 +53,10 @@ def test_a_partial_equation_is_held_against_its_closed_form(tmp_path):
     chapter = solve_equation("burgers", Wish(points=256, t1=1.0, steps=400), root=tmp_path)
     assert value(chapter, "largest error at the end") < 1e-5
     assert value(chapter, "steps") == 400
+
+
+def test_every_spectral_equation_has_a_job():
+    assert set(PARTIAL) == set(EQUATIONS)
 
 
 @pytest.mark.parametrize("name", sorted(PARTIAL))

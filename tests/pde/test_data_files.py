@@ -251,13 +251,56 @@ def test_broken_files_are_told_in_a_sentence(tmp_path):
         data.read(tmp_path / "p.hdf5")
     zarr = data.write(line(), tmp_path / "z.zarr")
     (zarr / "u" / "zarr.json").unlink()
-    with pytest.raises(ValueError, match="cannot be read as zarr"):
+    with pytest.raises(ValueError, match=r"z\.zarr: .* lacks u; it may be unfinished"):
         data.read(zarr)
     with pytest.raises(FileNotFoundError, match="does not exist"):
         data.read(tmp_path / "nowhere.h5")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="holds no files of trajectories"):
         data.read(tmp_path / "empty")
+
+
+def test_files_that_lack_a_part_are_told_in_a_sentence(tmp_path):
+    """Fields, times, attributes or half of a chunk gone, or fewer points than coordinates: never an answer."""
+
+    def well(part):
+        path = data.write(line(), tmp_path / f"{part.replace('/', '-')}.hdf5", "well")
+        with h5py.File(path, "r+") as f:
+            del f[part]
+        return path
+
+    for part in ("t0_fields/u", "dimensions/time", "dimensions/x"):
+        with pytest.raises(ValueError, match=r"\.hdf5 is unfinished, damaged or of another layout"):
+            data.read(well(part))
+    path = data.write(line(), tmp_path / "bare.hdf5", "well")
+    with h5py.File(path, "r+") as f:
+        del f["t0_fields/u"].attrs["dim_varying"]
+    with pytest.raises(ValueError, match="unfinished, damaged"):
+        data.read(path)
+    path = data.write(line(), tmp_path / "fewer.hdf5", "pdebench")
+    with h5py.File(path, "r+") as f:
+        kept = f["tensor"][()][..., :5]
+        del f["tensor"]
+        f["tensor"] = kept
+    with pytest.raises(ValueError, match=r"fewer\.hdf5: fields has shape"):
+        data.read(path)
+    store = data.write(line(), tmp_path / "half.zarr")
+    (chunk,) = (store / "u" / "c").rglob("0/0/0")
+    chunk.write_bytes(chunk.read_bytes()[:20])
+    with pytest.raises(ValueError, match="cannot be read as zarr"):
+        data.read(store)
+    chunk.unlink()
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        data.read(store)
+    store = data.write(line(), tmp_path / "places.zarr")
+    (store / "x").rename(store / "y")
+    with pytest.raises(ValueError, match=r"places\.zarr: this xarray data set lacks x"):
+        data.read(store)
+    path = data.write(line(), tmp_path / "gone.nc")
+    with h5py.File(path, "r+") as f:
+        del f["u"]
+    with pytest.raises(ValueError, match=r"gone\.nc: this xarray data set lacks u"):
+        data.read(path)
 
 
 def test_nan_is_told_with_its_place(tmp_path):

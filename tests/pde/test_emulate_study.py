@@ -61,11 +61,13 @@ def test_a_killed_study_goes_on_and_ends_alike(few, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("equation", sorted(set(TASKS) - {"burgers"}))
-def test_every_task_learns_something(equation, tmp_path):
+@pytest.mark.parametrize(
+    ("equation", "model"), [*((e, "fno") for e in sorted(set(TASKS) - {"burgers"})), ("kuramoto-sivashinsky", "mp")]
+)
+def test_every_task_learns_something(equation, model, tmp_path):
     """After a short training the first frame is predicted better than by repeating what came before it."""
     points = {"darcy": 49, "navier-stokes-2d": 32}.get(equation, 64)
-    found = study(Wish(equation=equation, points=points, samples=16, steps=150), tmp_path)
+    found = study(Wish(equation=equation, model=model, points=points, samples=20, steps=150), tmp_path)
     test = found.data.test
     still = studies.each_error(np.repeat(test[:, :1], test.shape[1] - 1, axis=1), test[:, 1:])[:, 0].mean()
     assert found.errors[0, :, 0].mean() < 0.5 * still
@@ -80,6 +82,7 @@ def test_every_task_learns_something(equation, tmp_path):
         (Wish(strategy="push"), "did you mean pushforward"),
         (Wish(points=0), "points = 0; give at least 1"),
         (Wish(model="unet", points=100), "100 points are no multiple of 8"),
+        (Wish("navier-stokes-2d", "mp"), "written on a line"),
         (Wish(strategy="unrolled"), "burgers is one step, and unrolled learns several"),
         (Wish(samples=5), "do not fill a batch of 20"),
     ],

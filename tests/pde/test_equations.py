@@ -171,6 +171,42 @@ def test_every_equation_starts_and_moves(name: str):
     assert slope.shape == (*fields, *grid.modes_shape(equation.real)) and float(jnp.abs(slope).max()) > 1e-3
 
 
+@pytest.mark.parametrize("n", [14, 15], ids=["even", "odd"])
+@pytest.mark.parametrize("name", [name for name, kind in EQUATIONS.items() if kind.real])
+def test_slopes_of_every_real_equation_are_real(name: str, n: int):
+    """Hermitian symmetry and the Nyquist mode: noise in every mode, to the points and back, changes nothing."""
+    equation = equation_named(name)
+    grid = periodic((n,) * equation.dims[0], 2 * np.pi)
+    u = 0.1 * np.random.default_rng(0).normal(size=equation.shape(grid))
+    slope, _ = rates(equation, grid, equation.to_modes(grid, u))
+    back = equation.to_modes(grid, equation.to_points(grid, slope))
+    assert np.allclose(back, slope, atol=1e-12 * float(jnp.abs(slope).max()))
+
+
+LASTING = {
+    "advection": (equation_named("advection"), ("mass", "energy")),
+    "klein-gordon": (equation_named("klein-gordon", coupling=0.7), ("energy",)),
+    "sine-gordon": (equation_named("sine-gordon"), ("energy",)),
+    "wave": (equation_named("wave", speed=1.3), ("energy",)),
+    "schroedinger": (equation_named("schroedinger", potential=lambda x: np.cos(2 * np.pi * x / 7)), ("mass", "energy")),
+    "cahn-hilliard": (equation_named("cahn-hilliard", width=0.3), ("mass",)),
+    "heat": (equation_named("heat"), ("mass",)),
+}
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_what_waves_and_diffusion_keep_does_not_change(name: str):
+    """The derivative of each invariant along the slope is 0."""
+    equation, kept = LASTING[name]
+    rng = np.random.default_rng(1)
+    u = rng.normal(size=equation.shape(LINE)) + (0 if equation.real else 1j * rng.normal(size=equation.shape(LINE)))
+    modes = equation.to_modes(LINE, u) * LINE.mask(0.2, equation.real)
+    slope, _ = rates(equation, LINE, modes)
+    value, change = jax.jvp(lambda x: equation.invariants(LINE, x), (modes,), (slope,))
+    for key in kept:
+        assert abs(change[key]) < 1e-10 * (abs(value[key]) + float(jnp.abs(slope).max())), key
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_single_precision_stays_single(name: str):
     equation, grid = CASES[name]

@@ -97,7 +97,7 @@ def test_samples_are_functions_of_their_number():
         drawn_forcing(jax.random.key(0), terms=0)
 
 
-@pytest.mark.parametrize("name", ["e2", "e3"])
+@pytest.mark.parametrize("name", ["e2", pytest.param("e3", marks=pytest.mark.slow)])
 def test_a_set_starts_with_its_force(name):
     made = family.truth(Family(FAMILIES[name].alpha, FAMILIES[name].beta, FAMILIES[name].gamma, 0.4), 3, 20, 4, fine=40)
     assert made.shape == (3, family.FRAMES, 1, 20) and made.dtype == np.float32 and np.isfinite(made).all()
@@ -115,6 +115,7 @@ def test_the_accumulated_error_is_the_sum_over_frames_of_means_over_cells():
     assert np.allclose(family.accumulated(a, b), expected)
 
 
+@pytest.mark.slow
 def test_a_force_may_be_learnt():
     """The derivative of the end by an amplitude, against a difference."""
     mesh = fv.box(20, 16.0)

@@ -7,8 +7,9 @@ from duhamel.jobs.conserved import CONSERVED, prepare
 from duhamel.jobs.solve import Wish, solve_equation
 from duhamel.report import film
 
-# L1 errors of MUSCL with 100 cells.
-BOUNDS = {"euler": 0.006, "shallow-water": 0.006, "mhd": 0.01, "inviscid-burgers": 0.005}
+# L1 errors of MUSCL with 100 cells, a tenth above those measured: 0.0048, 0.0033, 0.0074 and 0.0041. (A shock known to
+# half a cell costs half a cell times its jump, 0.005 for Burgers' equation.)
+BOUNDS = {"euler": 0.0053, "shallow-water": 0.0036, "mhd": 0.0081, "inviscid-burgers": 0.0045}
 
 
 @pytest.mark.parametrize("name", CONSERVED)

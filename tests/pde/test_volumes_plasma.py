@@ -108,7 +108,9 @@ def test_an_alfven_wave_along_the_diagonal_converges():
 
 @pytest.mark.slow
 def test_the_isentropic_vortex_converges():
-    """C.-W. Shu (1998): a vortex carried along the diagonal without a change; a box of 10, strength 5."""
+    """C.-W. Shu (1998): a vortex carried along the diagonal without a change; a box of 10, strength 5.
+
+    One flux at the middle of each face holds WENO5 to order 2 in the end; from 24 to 48 cells its slope is 3.2."""
     law, gamma, L = fv.Euler(dim=2), 1.4, 10.0
     nodes, weights = np.polynomial.legendre.leggauss(3)
 
@@ -127,5 +129,7 @@ def test_the_isentropic_vortex_converges():
         return float(np.abs(sol.x[0] - averages(n, 1.0)[0]).mean())
 
     muscl = [error(n, fv.MUSCL("van-leer")) for n in (24, 48)]
-    assert np.log2(muscl[0] / muscl[1]) > 1.6
-    assert error(24, fv.WENO5()) < 0.5 * muscl[0]
+    weno = [error(n, fv.WENO5()) for n in (24, 48)]
+    assert np.log2(muscl[0] / muscl[1]) == pytest.approx(2, abs=0.1)
+    assert np.log2(weno[0] / weno[1]) > 3
+    assert weno[0] < 0.4 * muscl[0] and weno[1] < 0.2 * muscl[1]

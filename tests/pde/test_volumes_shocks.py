@@ -123,14 +123,28 @@ def test_ten_stages_of_order_four_take_cfl_numbers_above_one():
     assert float(np.abs(sol.x - u0).mean()) < 1e-4
 
 
-@pytest.mark.parametrize("reconstruct", [fv.PiecewiseConstant(), fv.MUSCL(), fv.WENO5()], ids=str)
-def test_a_near_vacuum_stays_positive(reconstruct):
-    """Toro's second problem, 1-2-3: two rarefactions leave a pressure of 2e-3."""
+@pytest.mark.parametrize(
+    ("reconstruct", "bound", "order"),
+    [(fv.PiecewiseConstant(), 0.043, 0.5), (fv.MUSCL(), 0.0052, 0.9), (fv.WENO5(), 0.011, 0.9)],
+    ids=str,
+)
+def test_a_near_vacuum_stays_positive(reconstruct, bound, order):
+    """Toro's second problem, 1-2-3: two rarefactions leave a pressure of 2e-3.
+
+    L1 error of the density with 100 cells, within 6 % of what was measured (0.0410, 0.0049, 0.0103), and its slope: in
+    L1 the corners of a rarefaction allow order 1, and 1/2 for a scheme of order 1."""
     left, right = (1.0, -2.0, 0.4), (1.0, 2.0, 0.4)
-    law, mesh = fv.Euler(), fv.box(100, sides=fv.Outflow())
-    (x,) = mesh.centres()
-    w0 = np.where(x < 0.5, np.array(left)[:, None], np.array(right)[:, None])
-    sol = fv.solve(law, mesh, law.conserved(jnp.asarray(w0)), 0.15, reconstruct=reconstruct, riemann=fv.HLL())
-    w = law.primitive(sol.x)
-    assert float(w[0].min()) > 0 and float(w[2].min()) > 0
-    assert np.abs(w[0] - shock_tube(left, right, (x - 0.5) / 0.15)[0]).mean() < 0.045
+    law = fv.Euler()
+
+    def error(n):
+        mesh = fv.box(n, sides=fv.Outflow())
+        (x,) = mesh.centres()
+        w0 = np.where(x < 0.5, np.array(left)[:, None], np.array(right)[:, None])
+        sol = fv.solve(law, mesh, law.conserved(jnp.asarray(w0)), 0.15, reconstruct=reconstruct, riemann=fv.HLL())
+        w = law.primitive(sol.x)
+        assert float(w[0].min()) > 0 and float(w[2].min()) > 0
+        return float(np.abs(w[0] - shock_tube(left, right, (x - 0.5) / 0.15)[0]).mean())
+
+    errors = [error(n) for n in (100, 200)]
+    assert errors[0] < bound
+    assert np.log2(errors[0] / errors[1]) > order

@@ -77,13 +77,28 @@ def shards(folder: Path) -> list[Path]:
 
 
 def _read_one(path: Path) -> Trajectories:
+    """A file; what its parts lack, or contradict each other in, is told with its name."""
+    try:
+        return _read_layout(path)
+    except (KeyError, TypeError, RuntimeError, AttributeError, IndexError) as error:
+        raise ValueError(
+            f"{path} is unfinished, damaged or of another layout ({type(error).__name__}: {_first_line(error)}); make "
+            "it again or copy it again."
+        ) from error
+    except ValueError as error:
+        if str(path) in str(error):
+            raise
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _read_layout(path: Path) -> Trajectories:
     if path.is_dir():
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what zarr warns of, an array without its numbers, raises below
                 with _xarray().open_zarr(path, consolidated=False) as data:
                     return from_xarray(data.load())
-        except (OSError, KeyError) as error:
+        except (OSError, KeyError, RuntimeError) as error:
             raise ValueError(f"{path} cannot be read as zarr, it may be unfinished: {_first_line(error)}") from error
     if path.suffix == ".mat":
         return read_fno(path)

@@ -132,7 +132,11 @@ def from_xarray(data: Any) -> Trajectories:
         )
     names = tuple(np.atleast_1d(data.attrs["fields"]).tolist())
     axes = tuple(a for a in AXES if a in data.sizes)
-    parameters = {n: _number(data[n].values) for n in json.loads(data.attrs["parameters"])}
+    varied = json.loads(data.attrs["parameters"])
+    absent = [n for n in (*names, "time", *axes, *varied) if n not in data.variables]
+    if absent or not axes:
+        raise ValueError(f"this xarray data set lacks {', '.join(absent) or 'x'}; it may be unfinished.")
+    parameters = {n: _number(data[n].values) for n in varied}
     return Trajectories(
         np.stack([data[n].transpose("sample", "time", *axes).values for n in names], axis=-1),
         names,

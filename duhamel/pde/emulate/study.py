@@ -69,6 +69,8 @@ def check(wish: Wish) -> None:
         raise ValueError(
             f"a U-Net halves its grid three times, and {points} points are no multiple of 8; give --points."
         )
+    if wish.model == "mp" and len(task.modes) > 1:
+        raise ValueError(f"message passing is written on a line, and {wish.equation} lies in a plane; use fno or unet.")
     ahead = STRATEGIES[wish.strategy]
     if ahead.frames(1) > 1 and not task.residual:
         raise ValueError(f"{wish.equation} is one step, and {wish.strategy} learns several; use one-step or noise.")

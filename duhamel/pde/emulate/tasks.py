@@ -12,6 +12,7 @@ from jaxtyping import PRNGKeyArray
 from scipy.interpolate import RegularGridInterpolator
 
 from duhamel.nn.fno import FNO
+from duhamel.nn.message_passing import MessagePassing
 from duhamel.nn.unet import UNet
 from duhamel.pde.data.gaussian import TruncatedFourier
 from duhamel.pde.data.initial import draw
@@ -68,12 +69,14 @@ class Task:
         if model == "fno":
             more: dict[str, Any] = {"extension": 0.25} if self.walls else {"coordinates": self.placed}
             return FNO(1, 1, self.modes, width=self.width, condition=condition, **more, key=key)
+        if model == "mp":
+            return MessagePassing(1, 1, width=self.width, condition=condition, key=key)
         padding = "zeros" if self.walls else "periodic"
         width = self.width // 2
         return UNet(1, 1, len(self.modes), width=width, padding=padding, condition=condition, key=key)
 
 
-MODELS = ("fno", "unet")
+MODELS = ("fno", "unet", "mp")
 
 
 def _timed(make: Callable[[], tuple[np.ndarray, np.ndarray]], times: Any) -> Data:
@@ -120,7 +123,7 @@ def _kuramoto(points: int, train: int, test: int, seed: int) -> Data:
 def _navier_stokes(points: int, train: int, test: int, seed: int) -> Data:
     """41 frames of stirred vorticity, from t = 10 to t = 50."""
     make = lambda: _split(navier_stokes_set(train + test, points, seed), train)  # noqa: E731
-    return _timed(make, np.arange(41.0))
+    return _timed(make, np.arange(10.0, 51.0))
 
 
 def _spectral(equation: Equation, length: float, settings: tuple[tuple[int, int], ...]) -> Callable:

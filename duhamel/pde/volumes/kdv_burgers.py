@@ -6,11 +6,11 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from .law import Interfaces, Law
-from .mesh import Mesh, Values, cut
+from .law import Interfaces, ScalarLaw
+from .mesh import Mesh, cut
 
 
-class KdVBurgers(Law):
+class KdVBurgers(ScalarLaw):
     """u_t + (alpha u^2 - beta u_x + gamma u_xx)_x = 0
 
     alpha  1/2 for Burgers;   beta  viscosity;   gamma  dispersion
@@ -28,20 +28,6 @@ class KdVBurgers(Law):
     beta: Any = 0.0
     gamma: Any = 0.0
     dim: int = eqx.field(static=True, default=1)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return ("u",)
-
-    @property
-    def primitives(self) -> tuple[str, ...]:
-        return ("u",)
-
-    def primitive(self, u: Values) -> Array:
-        return jnp.asarray(u)
-
-    def conserved(self, w: Values) -> Array:
-        return jnp.asarray(w)
 
     def flux(self, w: Array, axis: int) -> Array:
         return jnp.asarray(self.alpha, w.dtype) * w * w

@@ -115,7 +115,25 @@ class Law(eqx.Module):
         return (low, high), column([-1.0 if i in turned else 1.0 for i in range(len(self.names))])
 
 
-class Advection(Law):
+class ScalarLaw(Law):
+    """Abstract: one field, its own primitive."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return ("u",)
+
+    @property
+    def primitives(self) -> tuple[str, ...]:
+        return ("u",)
+
+    def primitive(self, u: Values) -> Array:
+        return jnp.asarray(u)
+
+    def conserved(self, w: Values) -> Array:
+        return jnp.asarray(w)
+
+
+class Advection(ScalarLaw):
     """Transport with a constant velocity: u_t + a . grad u = 0.
 
     velocity  one number per axis; u moves without a change, which shows what a scheme smears. Good values: a box of
@@ -128,20 +146,6 @@ class Advection(Law):
     def __init__(self, velocity: tuple[Any, ...] = (1.0,)):
         self.velocity, self.dim = tuple(velocity), len(velocity)
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        return ("u",)
-
-    @property
-    def primitives(self) -> tuple[str, ...]:
-        return ("u",)
-
-    def primitive(self, u: Values) -> Array:
-        return jnp.asarray(u)
-
-    def conserved(self, w: Values) -> Array:
-        return jnp.asarray(w)
-
     def flux(self, w: Array, axis: int) -> Array:
         return self.velocity[axis] * w
 
@@ -150,7 +154,7 @@ class Advection(Law):
         return speed, speed
 
 
-class Burgers(Law):
+class Burgers(ScalarLaw):
     """Inviscid Burgers equation: u_t + sum_a (u^2/2)_{x_a} = 0.
 
     What one sees: slopes steepen until the crest stands over the trough, at t = -1/min u_x; from then on a shock of
@@ -158,20 +162,6 @@ class Burgers(Law):
     """
 
     dim: int = eqx.field(static=True, default=1)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return ("u",)
-
-    @property
-    def primitives(self) -> tuple[str, ...]:
-        return ("u",)
-
-    def primitive(self, u: Values) -> Array:
-        return jnp.asarray(u)
-
-    def conserved(self, w: Values) -> Array:
-        return jnp.asarray(w)
 
     def flux(self, w: Array, axis: int) -> Array:
         return 0.5 * w * w
