@@ -11,11 +11,11 @@ from typing import Any
 from .card import Card, Context, Measurement
 
 COMPONENTS = 16  # of PCA
-SIDE, TRAIN, STEPS = 17, 400, 1000  # Darcy: points along each side, materials to learn from, steps of the optimiser
+SIDE, TRAIN, STEPS = 17, 800, 1500  # Darcy: points along each side, materials to learn from, steps of the optimiser
 
 
 def check(context: Context) -> Sequence[Measurement]:
-    kernels = {} if context.fast else _kernels(context)
+    kernels, mean = ({}, 0.0) if context.fast else _kernels(context)
     points, samples, steps, width = (64, 200, 200, 16) if context.fast else (256, 1000, 1500, 32)
     found = _burgers(context, points, samples, steps, width)
     _draw(context, found)
@@ -43,19 +43,19 @@ def check(context: Context) -> Sequence[Measurement]:
             low=1.0,
             note=f"there (and where they were trained): {told}",
         ),
-        *_judged(kernels),
+        *_judged(kernels, mean),
     ]
 
 
-def _judged(found: dict[str, tuple[float, float, int, float]]) -> list[Measurement]:
-    """Only the Fourier kernel is asked for an accuracy; that the others learn at all is asked of them."""
+def _judged(found: dict[str, tuple[float, float, int, float]], mean: float) -> list[Measurement]:
+    """The Fourier kernel is asked for an accuracy, the others for less error than the mean of all answers has."""
     if not found:
         return []  # in the full check only
     rows = [
         Measurement(
             f"Darcy, {SIDE} x {SIDE} points, {name} kernel: relative L2 error on unseen materials",
             100 * error,
-            high=3.0 if name == "Fourier" else 10.0,
+            high=3.0 if name == "Fourier" else 100 * mean,
             unit="%",
             note=f"{100 * finer:.2g} % on {2 * SIDE - 1} x {2 * SIDE - 1} points; {weights:,} weights, "
             f"{seconds:.0f} s of training",
@@ -69,10 +69,12 @@ def _judged(found: dict[str, tuple[float, float, int, float]]) -> list[Measureme
     ]
 
 
-def _kernels(context: Context) -> dict[str, tuple[float, float, int, float]]:
-    """By kernel: error on the grid of training and on twice its intervals, weights, seconds."""
+def _kernels(context: Context) -> tuple[dict[str, tuple[float, float, int, float]], float]:
+    """By kernel: error on the grid of training and on twice its intervals, weights, seconds. And the mean's error."""
     import time
     from functools import partial
+
+    import numpy as np
 
     from duhamel.nn.kernel import Fourier, KernelOperator, LowRank, Multilevel, Radius
     from duhamel.pde.emulate.sets import darcy_set
@@ -86,7 +88,7 @@ def _kernels(context: Context) -> dict[str, tuple[float, float, int, float]]:
     for i, (name, kind) in enumerate(kinds.items()):
         context.progress(f"Darcy: {name} kernel", 0.5 * i / len(kinds))
         begin = time.perf_counter()
-        make = partial(KernelOperator, 1, 1, 2, kind, width=16, depth=3)
+        make = partial(KernelOperator, 1, 1, 2, kind, width=24, depth=4)
         coarse = a[50:, :, ::2, ::2], u[50:, :, ::2, ::2]
         emulator = _trained(lambda key, make=make: make(key=key), *coarse, steps=STEPS, size=10, symmetric=True)
         seconds = time.perf_counter() - begin
@@ -95,7 +97,8 @@ def _kernels(context: Context) -> dict[str, tuple[float, float, int, float]]:
             for k in (2, 1)
         ]
         found[name] = (errors[0], errors[1], parameters(emulator), seconds)
-    return found
+    mean = np.broadcast_to(u[50:].mean(0), u[:50].shape)
+    return found, float(each_error(mean[:, None], u[:50, None]).mean())
 
 
 def _burgers(context: Context, points: int, samples: int, steps: int, width: int) -> dict[str, dict[int, float]]:
@@ -187,9 +190,10 @@ card = Card(
     id="fno-neural-operator",
     claim="A neural operator with Fourier kernels learns the solution map of Burgers' equation to 1.5 %, keeps "
     "its error when the same weights are asked on finer and coarser grids, and beats convolutions on points and PCA "
-    "with a perceptron there.",
+    "with a perceptron there. Of the framework's four kernels, Fourier, low-rank, graph and multipole graph, the first "
+    "errs least on Darcy's equation at equal width and steps.",
     source="Kovachki, Li, Liu, Azizzadenesheli, Bhattacharya, Stuart, Anandkumar, Neural Operator: Learning Maps "
     "Between Function Spaces, 2023, arXiv 2108.08481",
     check=check,
-    seconds=240,
+    seconds=700,
 )

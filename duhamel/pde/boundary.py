@@ -3,11 +3,13 @@
     Dirichlet(value)               u = value
     Neumann(value)                 du/dn = value
     Robin(alpha, beta, value)      alpha u + beta du/dn = value
-    Derivative(order, value)       d^order u/dn^order = value
+    Derivative(order, value)       d^order u/dn^order = value (`Chebyshev` axes)
+    Periodic()                     both sides of the axis are the same place (`pde.elliptic`)
 
-The slope is that of u, not a flux: where D du/dn flows in through the side, the value is the flux over D. On an axis of
-a `Space` the value is a number, or a function of t alone, written in jax.numpy; the lift that carries it enters the
-equation as a force that does not vanish at the wall, so methods of order 4 may show 3 to 4 (the order reduction of
+The slope is that of u, not a flux: where a du/dn flows in through the side, the value is the flux over a. In
+`pde.elliptic` a value is a number, an array over the points of the side, or a function of all coordinates. On an axis
+of a `Space` it is a number, or a function of t alone, written in jax.numpy; the lift that carries it enters the
+equation as a force that does not vanish at the wall, so ETDRK4 shows orders from 4 down to 2.8 (order reduction of
 stiff problems: Hochbruck, Ostermann, Acta Numerica 19 (2010) 209).
 """
 
@@ -50,7 +52,8 @@ class Neumann(Side):
 
 
 class Robin(Side):
-    """alpha u + beta du/dn = value. Of one sign, alpha and beta describe a loss through the wall."""
+    """alpha u + beta du/dn = value. Of one sign, alpha and beta describe a loss through the wall (heat leaves where it
+    is warmer), and the equation is well posed."""
 
     alpha: Any
     beta: Any
@@ -63,6 +66,16 @@ class Robin(Side):
     @property
     def terms(self) -> dict[int, Any]:
         return {0: self.alpha, 1: self.beta}
+
+
+class Periodic(Side):
+    """The end of an axis is its beginning; holds for both sides of the axis."""
+
+    value: Any = 0.0
+
+    @property
+    def terms(self) -> dict[int, Any]:
+        return {}
 
 
 class Derivative(Side):

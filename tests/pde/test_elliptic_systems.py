@@ -6,6 +6,7 @@ import lineax as lx
 import numpy as np
 import pytest
 
+from duhamel import pde
 from duhamel.pde import elliptic as el
 from duhamel.testing import measured_order
 
@@ -128,3 +129,14 @@ def test_coefficients_may_be_traced():
     box = el.box(16, 1.0, centre="vertex")
     middle = lambda a: el.solve(el.discretise(box, el.Dirichlet(), a), 1.0).u[7]  # noqa: E731
     assert np.isclose(jax.jit(jax.grad(middle))(2.0), -1 / 8 / 2.0**2)
+
+
+def test_one_condition_means_the_same_in_every_box():
+    """-3 u'' = 0, u(0) = 1, u'(1) + u(1)/2 = 2: a line, also where heat comes to rest between the same walls."""
+    sides = (el.Dirichlet(1.0), el.Robin(0.5, 1.0, 2.0))
+    line = lambda x: 1 + x  # noqa: E731
+    found = el.Darcy(lambda x: 3.0 + 0 * x, [sides]).solve(el.box(16, 1.0), 0.0)
+    np.testing.assert_allclose(found.u, line((np.arange(16) + 0.5) / 16), atol=1e-12)
+    rod = pde.box(pde.Legendre(24, 1.0, 0.0, *sides))
+    warm = pde.solve(pde.Heat(3.0), rod, None, 20.0, steps=4)
+    np.testing.assert_allclose(warm.x, line(rod.coordinates()[0]), atol=1e-9)

@@ -35,6 +35,8 @@ class Walled(Axis):
     def check_sides(self) -> None:
         for name, end in zip(("left", "right"), self.ends, strict=True):
             for side in end:
+                if not side.terms:
+                    raise ValueError(f"{name}: {side} is no condition at a wall; a periodic axis is a Fourier axis.")
                 if not all(np.ndim(c) == 0 and np.isfinite(c) for c in side.terms.values()):
                     raise ValueError(f"{name}: the coefficients of {side} must be finite numbers.")
                 if not (callable(side.value) or (np.ndim(side.value) == 0 and np.isfinite(side.value))):

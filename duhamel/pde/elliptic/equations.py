@@ -124,7 +124,7 @@ def manufactured(
         return jax.vmap(function)(places.reshape(-1, box.dim)).reshape(places.shape[:-1])
 
     def side(letter: str, axis: int, upper: bool) -> Side:
-        out = lambda x: flux(x)[axis] * (1 if upper else -1)  # noqa: E731
+        out = lambda x: slope(x)[axis] * (1 if upper else -1)  # noqa: E731
         if letter == "P":
             return Periodic()
         if letter == "D":

@@ -2,10 +2,12 @@
 
 Between two points a is their harmonic mean: the flux through a jump of a that lies half-way is then exact, which the
 arithmetic mean misses (Patankar 1980, section 4.2-3). Cells: the side is half a cell from the point, so the flux there
-is 2 a/h (u_side - u), and alpha u_side + beta flux = value leaves u_side. Vertices: the vertex on a Neumann or Robin
-side is an unknown with half a cell.
+is 2 a/h (u_side - u), and alpha u_side + beta/a_side flux = value leaves u_side. Vertices: the vertex on a Neumann or
+Robin side is an unknown with half a cell. a_side is a on the side itself where a is a function (or the points are
+vertices), else a of the cell next to it.
 """
 
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
@@ -33,7 +35,7 @@ def discretise(box: Box, sides: Any, a: Any = 1.0, c: Any = 0.0) -> System:
     each = a if isinstance(a, tuple) else (a,) * box.dim
     if len(each) != box.dim:
         raise ValueError(f"a is a tuple of {len(each)} entries and the box has {box.dim} axes; give one an axis.")
-    each = [v(*_mesh(rows)) if callable(v) else v for v in each]
+    given, each = each, [v(*_mesh(rows)) if callable(v) else v for v in each]
     values = [_values(f"a[{d}]" if isinstance(a, tuple) else "a", v, rows, d) for d, v in enumerate(each)]
     for v in values:
         _positive(v)
@@ -44,12 +46,13 @@ def discretise(box: Box, sides: Any, a: Any = 1.0, c: Any = 0.0) -> System:
     dtype = jnp.result_type(c, *each, *numbers, float)
     c = _values("c", c, unknown, None)
     w = [weights(box, k, len(r)) for k, r in zip(kinds, unknown, strict=True)]
-    links, brought = [], 0.0
+    links, on, brought = [], [], 0.0
     for axis, (pair, value) in enumerate(zip(ends, values, strict=True)):
         full = _space(value).broadcast_to(value, [len(r) for r in rows])
         full = full[tuple(slice(None) if d == axis else s for d, s in enumerate(cut))]
         aside = reduce(np.multiply.outer, [np.ones(1) if d == axis else x for d, x in enumerate(w)])
-        k, more = _axis(box, axis, pair, full, unknown)
+        on.append(_on_sides(box, axis, given[axis], full, unknown))
+        k, more = _axis(box, axis, pair, full, unknown, on[axis])
         links.append(jnp.asarray(k * aside, dtype))
         brought = brought + more * aside
     alone = np.ndim(c) == 0 and all(_alone(v, d) for d, v in enumerate(values))
@@ -58,7 +61,7 @@ def discretise(box: Box, sides: Any, a: Any = 1.0, c: Any = 0.0) -> System:
         links=tuple(links),
         absorb=jnp.asarray(reduce(np.multiply.outer, w) * c, dtype),
         brought=jnp.asarray(brought) if _space(brought).iscomplexobj(brought) else jnp.asarray(brought, dtype),
-        lines=_lines(box, ends, values, dtype) if alone else None,
+        lines=_lines(box, ends, values, on, dtype) if alone else None,
         level=jnp.asarray(c, dtype) if np.ndim(c) == 0 else None,
         uniform=tuple(jnp.asarray(v, dtype) for v in values) if all(np.ndim(v) == 0 for v in values) else None,
         box=box,
@@ -76,7 +79,18 @@ def _mesh(rows: list[np.ndarray]) -> tuple[np.ndarray, ...]:
     return tuple(np.meshgrid(*rows, indexing="ij", sparse=True))
 
 
-def _axis(box: Box, axis: int, pair: Pair, a: Any, unknown: list[np.ndarray]) -> tuple[Any, Any]:
+def _on_sides(box: Box, axis: int, given: Any, a: Any, unknown: list[np.ndarray]) -> tuple[Any, Any]:
+    """a on the lower and on the upper side of an axis."""
+    near = part(a, axis, 0, 1), part(a, axis, -1, None)
+    if not callable(given) or box.centre == "vertex":
+        return near
+    ends = box.start[axis], box.start[axis] + box.length[axis]
+    rows = [[np.array([at]) if d == axis else r for d, r in enumerate(unknown)] for at in ends]
+    low, high = (_array(given(*_mesh(row))) + 0 * one for row, one in zip(rows, near, strict=True))
+    return low, high
+
+
+def _axis(box: Box, axis: int, pair: Pair, a: Any, unknown: list[np.ndarray], at_sides: Any) -> tuple[Any, Any]:
     """Links along one axis, and what its two sides bring, both without W of the other axes."""
     h, n = box.spacing[axis], len(unknown[axis])
     inner = 2.0 / (1.0 / part(a, axis, 0, -1) + 1.0 / part(a, axis, 1, None)) / h**2
@@ -85,11 +99,11 @@ def _axis(box: Box, axis: int, pair: Pair, a: Any, unknown: list[np.ndarray]) ->
         wrap = 2.0 / (1.0 / first + 1.0 / last) / h**2
         return _space(a).concatenate([wrap, inner, wrap], axis=axis), 0.0
     pieces, brought = [inner], 0.0
-    for upper, side, near in ((False, pair[0], first), (True, pair[1], last)):
+    for upper, side, near, on in ((False, pair[0], first, at_sides[0]), (True, pair[1], last, at_sides[1])):
         if box.centre == "vertex" and isinstance(side, Dirichlet):
             take = part(inner, axis, -1, None) if upper else part(inner, axis, 0, 1)
         else:
-            leak, take = (x / h for x in _end(side, near, h if box.centre == "cell" else 0.0))
+            leak, take = (x / h for x in _end(side, near, on, h if box.centre == "cell" else 0.0))
             pieces = [*pieces, leak] if upper else [leak, *pieces]
         value = _side_value(side, box, axis, upper, unknown)
         at = np.arange(n).reshape([-1 if d == axis else 1 for d in range(box.dim)]) == (n - 1 if upper else 0)
@@ -97,15 +111,15 @@ def _axis(box: Box, axis: int, pair: Pair, a: Any, unknown: list[np.ndarray]) ->
     return _space(*pieces).concatenate(pieces, axis=axis), brought
 
 
-def _end(side: Side, a: Any, h: float) -> tuple[Any, Any]:
-    """Flux into the box through a side is take * value - leak * u, u the point at distance h/2."""
+def _end(side: Side, a: Any, on: Any, h: float) -> tuple[Any, Any]:
+    """Flux into the box through a side is take * value - leak * u, u the point at distance h/2 `on` a on the side."""
     one = np.ones(a.shape)
     if isinstance(side, Neumann):
-        return 0 * one, one
+        return 0 * one, on * one
     if isinstance(side, Dirichlet):
         return 2 * a / h, 2 * a / h
     assert isinstance(side, Robin)
-    resistance = (side.alpha * h / (2 * a) + side.beta) * one
+    resistance = (side.alpha * h / (2 * a) + side.beta / on) * one
     return side.alpha / resistance, 1 / resistance
 
 
@@ -174,7 +188,7 @@ def _alone(value: Any, axis: int) -> bool:
     return value.ndim == 0 or all(n == 1 for d, n in enumerate(value.shape) if d != axis)
 
 
-def _lines(box: Box, ends: tuple[Pair, ...], values: list[Any], dtype: Any) -> tuple[Any, ...]:
+def _lines(box: Box, ends: tuple[Pair, ...], values: list[Any], on: list[Any], dtype: Any) -> tuple[Any, ...]:
     """The links of every axis as if it were a box of one dimension."""
     found = []
     for d, (pair, value) in enumerate(zip(ends, values, strict=True)):
@@ -182,13 +196,12 @@ def _lines(box: Box, ends: tuple[Pair, ...], values: list[Any], dtype: Any) -> t
         kind = letter(pair[0]) + letter(pair[1])
         row = line.row(0, kind == "PP")
         a = _space(value).broadcast_to(value.reshape(-1), row.shape)
-        k, _ = _axis(line, 0, (_bare(pair[0]), _bare(pair[1])), a, [row[inside(line, kind)]])
+        sides = tuple(one.reshape(-1)[:1] for one in on[d])
+        k, _ = _axis(line, 0, (_bare(pair[0]), _bare(pair[1])), a, [row[inside(line, kind)]], sides)
         found.append(jnp.asarray(k, dtype))
     return tuple(found)
 
 
 def _bare(side: Side) -> Side:
     """The side with the value 0."""
-    if isinstance(side, Robin):
-        return Robin(side.alpha, side.beta)
-    return type(side)()
+    return replace(side, value=0.0)

@@ -1,53 +1,18 @@
-"""What is known on the sides of a box: alpha u + beta a du/dn = value, n outwards and a the equation's coefficient.
+"""The sides of a box, axis by axis: the conditions of `pde.boundary`, on u and its slope du/dn.
 
-    Dirichlet(value)             u = value
-    Neumann(value)               a du/dn = value
-    Robin(alpha, beta, value)    alpha u + beta a du/dn = value
-    Periodic()                   both sides of the axis are the same place
+    Dirichlet(value), Neumann(value), Robin(alpha, beta, value), Periodic()
 
 A value is a number, an array over the points of the side, or a function of all coordinates, `lambda x, y: ...`, which
-is evaluated on the side.
+is evaluated on the side. alpha and beta are numbers other than 0, which may be traced.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-import equinox as eqx
-
+from ..boundary import Dirichlet, Neumann, Periodic, Robin, Side
 from .boxes import Box
 
-
-class Side(eqx.Module):
-    """Abstract: one side of a box."""
-
-
-class Periodic(Side):
-    """The end of an axis is its beginning; holds for both sides of the axis."""
-
-
-class Robin(Side):
-    """alpha u + beta a du/dn = value. alpha/beta >= 0 keeps the equation well posed (heat leaves where it is warmer).
-
-    alpha, beta may be traced; beta must not be 0 (that is Dirichlet).
-    """
-
-    alpha: Any
-    beta: Any
-    value: Any = 0.0
-
-
-class Dirichlet(Side):
-    """u = value."""
-
-    value: Any = 0.0
-
-
-class Neumann(Side):
-    """a du/dn = value: what flows in through the side."""
-
-    value: Any = 0.0
-
-
+KINDS: dict[type[Side], str] = {Periodic: "P", Dirichlet: "D", Neumann: "N", Robin: "R"}
 Pair = tuple[Side, Side]
 
 
@@ -62,7 +27,7 @@ def pairs(box: Box, sides: Any) -> tuple[Pair, ...]:
     found = []
     for axis, entry in enumerate(each):
         pair = (entry, entry) if isinstance(entry, Side) else entry
-        if not isinstance(pair, Sequence) or len(pair) != 2 or not all(isinstance(s, Side) for s in pair):
+        if not isinstance(pair, Sequence) or len(pair) != 2 or not all(type(s) in KINDS for s in pair):
             raise ValueError(
                 f"sides[{axis}] = {entry!r} is neither a Side nor a pair of them; write Dirichlet(0.0), Neumann(0.0), "
                 "Robin(alpha, beta, value) or Periodic()."
@@ -75,4 +40,4 @@ def pairs(box: Box, sides: Any) -> tuple[Pair, ...]:
 
 def letter(side: Side) -> str:
     """P, D, N or R: what kind a side is."""
-    return {Periodic: "P", Dirichlet: "D", Neumann: "N", Robin: "R"}[type(side)]
+    return KINDS[type(side)]

@@ -74,7 +74,8 @@ def check(wish: Wish) -> None:
     ahead = STRATEGIES[wish.strategy]
     if ahead.frames(1) > 1 and not task.residual:
         raise ValueError(f"{wish.equation} is one step, and {wish.strategy} learns several; use one-step or noise.")
-    if wish.samples is not None and wish.samples < batch_size(task):
+    # trajectories are cut into many stretches, so that few of them fill a batch
+    if wish.samples is not None and wish.samples < batch_size(task) and not task.residual:
         raise ValueError(f"samples = {wish.samples} do not fill a batch of {batch_size(task)}; take more.")
 
 
