@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from duhamel.core.along import Along
+from duhamel.core.coupled import Coupled
 from duhamel.core.linear import Diagonal, like
 from duhamel.core.types import Spectrum
 from duhamel.methods.base import Method
