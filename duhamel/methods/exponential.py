@@ -13,12 +13,14 @@ from operator import add
 from typing import Any
 
 import equinox as eqx
+import jax
+from jax.extend.core import Var
 
 from duhamel.core.linear import Linear
 from duhamel.core.problem import Deterministic, Problem
 from duhamel.rows.pattern import Pattern, Row
 
-from .base import Bound, RowMethod, Tabled
+from .base import Bound, Method, RowMethod, Tabled
 from .fits import refuse
 from .tableaux import exponential as tableaux
 from .tableaux.exponential import Entry, ExponentialTableau
@@ -39,6 +41,12 @@ class ExponentialRK(Tabled, RowMethod):
 
     def limiting(self, bound: Bound, t: Any, x: Any) -> Any:
         return bound.call(0, t, x)  # the linear part, exact, limits nothing
+
+    def estimating(self, problem: Problem, t: Any, x: Any, args: Any) -> Method:
+        """With an estimate that sees time, where N depends on time."""
+        if isinstance(problem, Deterministic) and self.tableau.fsal and depends(lambda t: problem.N(t, x, args), t):
+            return ExponentialRK(tableaux.watching(self.tableau))
+        return self
 
     @property
     def tabulated(self) -> bool:
@@ -65,6 +73,16 @@ class ExponentialRK(Tabled, RowMethod):
         phis = L.phis(max(k for _, entry in used for _, k, _ in entry), t, theta * h)
         weights = [h * reduce(add, [(w * theta**k) * phis[k] for w, k, _ in entry]) for _, entry in used]
         return [*weights, phis[0]], (*(_stage(self.tableau, i) for i, _ in used), "x")
+
+
+def depends(f: Callable, t: Any) -> bool:
+    """Whether f(t) reads t, as far as its program tells: True where a subprogram is handed t and may ignore it."""
+    program = jax.make_jaxpr(f)(t).jaxpr
+    read = set(program.invars)
+    for equation in program.eqns:
+        if any(isinstance(v, Var) and v in read for v in equation.invars):
+            read.update(equation.outvars)
+    return any(isinstance(v, Var) and v in read for v in program.outvars)
 
 
 Node = float  # the coefficient of the kept state is the flow to a node, not an entry

@@ -12,7 +12,7 @@ from duhamel.core.linear import like
 from duhamel.core.status import Status
 from duhamel.core.types import Spectrum
 from duhamel.methods.base import Method
-from duhamel.methods.exponential import ETDRK3, ETDRK4, ExponentialRK
+from duhamel.methods.exponential import ETDRK4
 from duhamel.methods.imex import IMEXRK
 from duhamel.solver.adjoint import Forward, Tape
 from duhamel.solver.control import PID, Fixed
@@ -21,7 +21,6 @@ from duhamel.solver.solution import Solution, SolveError
 from duhamel.solver.solve import solve as solve_ode
 
 from .equation import Box, Equation
-from .space import Space
 from .stability import longest_step
 
 
@@ -52,8 +51,7 @@ def solve(
     u0        field at the points of the grid, float32 or float64 (complex for NLSE), or None: `equation.initial(grid)`
     t1_or_ts  the end time, or save times; only there is the field brought back to real space
     steps, dt number of equal steps, or their greatest length; or control=PID(rtol, atol) for steps chosen by the error
-    method    ETDRK4() unless told (ETDRK3() for PID where walls' values vary in time); HochbruckOstermann() and the
-              others are in `duhamel.methods.exponential`
+    method    ETDRK4() unless told; HochbruckOstermann() and the others are in `duhamel.methods.exponential`
     save      save(t, modes) instead of the field, such as `lambda t, modes: equation.invariants(grid, modes)`; with
               `grid.at(t)` where walls' values vary in time
     monitor   True: `sol.x` is `Monitored(u, invariants)`, the equation's integrals at each save time beside the field
@@ -63,7 +61,7 @@ def solve(
     `sol.x1` is the last state in modes. Works under jit, grad and vmap, parameters of the equation included.
     """
     equation.check(grid)
-    method = _method(method, grid, control)
+    method = ETDRK4() if method is None else method
     x0 = first_modes(equation, grid.at(t0), u0)
     control = _control(steps, dt, control, t0, t1_or_ts)
     fn = FieldAtPoints(grid, equation.real) if save is None else WithoutArguments(save)
@@ -183,19 +181,6 @@ def first_modes(equation: Equation, grid: Box, u0: Any = None) -> Spectrum:
         raise ValueError("u0 holds values that are NaN or infinite; the first field must be finite everywhere.")
     modes = equation.to_modes(grid, u0)
     return like(grid.mask(equation.dealias, equation.real), modes) * modes
-
-
-def _method(method: Method | None, grid: Box, control: PID | Fixed | None) -> Method:
-    """ETDRK4 unless told, or where its error estimate would be blind, ETDRK3."""
-    blind = isinstance(grid, Space) and grid.moves and isinstance(control, PID)
-    if method is None:
-        return ETDRK3() if blind else ETDRK4()
-    if blind and isinstance(method, ExponentialRK) and method.tableau.fsal:
-        raise ValueError(
-            f"{method.tableau.name} estimates its error from two evaluations at the same time, which does not see "
-            "walls whose values vary in time; give ETDRK3(), an implicit method such as Kvaerno5(), or equal steps."
-        )
-    return method
 
 
 def _control(steps: int | None, dt: Any, control: PID | Fixed | None, t0: Any, t1_or_ts: Any) -> PID | Fixed:

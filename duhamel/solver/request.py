@@ -92,6 +92,8 @@ def request(
     control = checks.control(control, method, x)
     args = checks.arguments(args, dtype)
     begin, t1, ts = checks.times(t1_or_ts, begin, dtype)
+    if isinstance(control, PID):
+        method = method.estimating(problem, begin, x, args)
     checks.fixed_grid(control, begin, t1)
     return Request(
         problem=problem,

@@ -113,7 +113,7 @@ def test_a_soliton_leaves_through_a_wall(kappa):
     assert 3.0 < np.log2(end(64, 50) / end(64, 100)) < 5
 
 
-METHODS = [dh.ETDRK3(), dh.KenCarp4(), dh.Kvaerno5()]
+METHODS = [dh.HochbruckOstermann(), dh.KenCarp4(), dh.Kvaerno5()]
 
 
 @pytest.mark.parametrize("method", METHODS, ids=["exponential", "implicit-explicit", "implicit"])

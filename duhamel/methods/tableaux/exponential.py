@@ -13,7 +13,7 @@ Formulas: Cox and Matthews, J. Comput. Phys. 176 (2002) 430; Krogstad, J. Comput
 Ostermann, SIAM J. Numer. Anal. 43 (2005) 1069, section 5, which also gives the stiff orders.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 Term = tuple[float, int, float]
@@ -181,3 +181,29 @@ HOCHBRUCK_OSTERMANN = ExponentialTableau(
     fsal=True,
     reference="Hochbruck and Ostermann (2005), eq. 5.19",
 )
+
+
+def watching(tableau: ExponentialTableau) -> ExponentialTableau:
+    """The same method with an estimate that sees time: at t + 3h/4, not at the end, it is asked what N is.
+
+    The 4(3) pairs above compare N(t + h, z_4) with N(t + h, x1): forcing that depends on time alone is the same in both,
+    and however wrong its quadrature, the estimate is zero. Here the embedded weights integrate the quadratic through
+    N at 0, 3/4 and 1, where z at 3/4 is the step's own dense output. One call more than the pair, which reuses its last.
+    """
+    if not tableau.fsal:
+        return tableau
+    theta = Fraction(3, 4)
+    row = tuple(tuple((w * float(theta**k), k, float(theta)) for w, k, _ in entry) for entry in tableau.b)
+    left = _sum((1, _P1), (Fraction(-7, 3), _P2), (Fraction(8, 3), _P3))
+    inner = _sum((Fraction(16, 3), _P2), (Fraction(-32, 3), _P3))
+    right = _sum((-3, _P2), (8, _P3))
+    embedded = {0: left, tableau.c.index(1.0): right, tableau.stages: inner}
+    error = tuple(_sum((1, entry), (-1, embedded.get(i, ()))) for i, entry in enumerate((*tableau.b, ())))
+    return replace(
+        tableau,
+        c=(*tableau.c, float(theta)),
+        a=(*tableau.a, row),
+        b=(*tableau.b, ()),
+        error=error,
+        fsal=False,
+    )
