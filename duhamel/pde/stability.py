@@ -26,6 +26,7 @@ from duhamel.core.types import Spectrum
 from duhamel.methods.base import Method
 from duhamel.methods.exponential import ETDRK4, ExponentialRK
 from duhamel.methods.imex import IMEXRK
+from duhamel.rows.step import step
 
 from .equation import Box, Equation, NonlinearTerm
 from .space import Space
@@ -173,20 +174,14 @@ def growth(method: Any, equation: Equation, grid: Box, modes: Spectrum, h: float
 def _growth(method: Any, coef: list, equation: Equation, grid: Box, modes: Spectrum, v: Spectrum) -> Any:
     term, t = NonlinearTerm(equation, grid), jnp.zeros((), jnp.finfo(modes.dtype).dtype)
 
-    def step(x: Spectrum) -> Spectrum:
-        numbers = iter(coef)
-        env = {"x": x}
-        if any(slot == "F" for slot, _ in method.pattern.keep):
-            env["F"] = term(t, x, None)
-        for row in method.pattern.rows:
-            terms = [next(numbers) * env[name] for name in row.reads]
-            env[row.out] = sum(terms[1:], terms[0])
-            if row.call is not None:
-                env[row.call] = term(t, env[row.out], None)
-        return env["x1"]
+    models = [lambda tau, z: term(tau, z, None)] * (1 + max(row.model for row in method.pattern.rows))
+
+    def end(x: Spectrum) -> Spectrum:
+        known = {"x": x} | ({"F": term(t, x, None)} if "F" in method.pattern.slots else {})
+        return step(method.pattern, coef, [t] * method.pattern.calls, known, models)["x1"]
 
     def again(v: Spectrum, _: Any) -> tuple[Spectrum, Any]:
-        w = jax.jvp(step, (modes,), (v,))[1]
+        w = jax.jvp(end, (modes,), (v,))[1]
         length = jnp.sqrt(jnp.sum(jnp.abs(w) ** 2))
         return (w / length).astype(v.dtype), jnp.log(length)
 
