@@ -41,7 +41,7 @@ class Solve:
     Ordinary: lorenz, van-der-pol, lotka-volterra, pendulum.
     Partial: kdv, nlse, burgers, kuramoto-sivashinsky, navier-stokes-2d, advection, heat, wave, fisher-kpp,
     allen-cahn, cahn-hilliard, swift-hohenberg, gray-scott, fitzhugh-nagumo, boussinesq, magnetic-flow-2d,
-    navier-stokes-3d, klein-gordon, sine-gordon, schroedinger.
+    navier-stokes-3d, klein-gordon, sine-gordon, schroedinger, kdv-burgers.
     Conservation laws, with shocks: euler, shallow-water, mhd, inviscid-burgers.
     Steady: poisson, darcy, helmholtz, elasticity, stefan.
     """

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 
-def draw_losses(curves: Mapping[str, Sequence[tuple[float, float]]], ylabel: str = "loss") -> "Drawing":
+def draw_losses(curves: Mapping[str, Sequence[tuple[float | int, float]]], ylabel: str = "loss") -> "Drawing":
     """One line for each name, pairs of (step, loss); few points are marked."""
     import matplotlib.pyplot as plt
 

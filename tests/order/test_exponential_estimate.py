@@ -15,7 +15,7 @@ names = lambda m: m.tableau.name  # noqa: E731
 
 @pytest.mark.parametrize("method", METHODS, ids=names)
 def test_forcing_in_time_alone_is_integrated_to_the_tolerance(method):
-    """dx/dt = -x + cos(7 t), whose solution is a formula. By the pair alone: four steps, five times the solution off."""
+    """dx/dt = -x + cos(7 t), whose solution is a formula. By the pair: four steps, five times the solution off."""
     forced = dh.Semilinear(dh.Diagonal(jnp.array([-1.0])), lambda t, x: jnp.cos(7 * t) + 0 * x)
     truth = lambda t: (np.cos(7 * t) + 7 * np.sin(7 * t)) / 50 + (1 - 1 / 50) * np.exp(-t)  # noqa: E731
     for rtol in (1e-3, 1e-6):

@@ -119,7 +119,10 @@ def test_lanes_are_independent(method, gamma, one):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b[1], atol=1e-13), alone, together)
 
 
-@pytest.mark.parametrize("method", METHODS, ids=NAMES)
+LONG = [pytest.param(m, id=n, marks=pytest.mark.slow) for m, n in zip(METHODS[:3], NAMES, strict=False)]
+
+
+@pytest.mark.parametrize("method", [*LONG, pytest.param(METHODS[3], id=NAMES[3])])
 def test_gradients_and_float32(method):
     def end(gamma, k, q):
         problem = dh.Langevin(lambda t, q, args: args * q + q**3, gamma, 0.8)

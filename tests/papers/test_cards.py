@@ -5,8 +5,11 @@ import pytest
 from duhamel.papers import registry, runner
 from duhamel.papers.card import Context
 
-# Their fast checks take 20 seconds and more: `make slow`.
-LONG = {"chorus-plus", "fno-neural-operator", "general-covariance-aug", "neural-des"}
+# Their fast checks take 10 seconds and more: `make slow`.
+LONG = {
+    *("chorus-plus", "fno-neural-operator", "general-covariance-aug", "gl-momentum", "inverse-stefan", "lmc-sqrt-d"),
+    *("mgard", "mp-pde", "neural-des"),
+}
 CARDED = [e.id for e in registry.select(state="carded")]
 
 

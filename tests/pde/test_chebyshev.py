@@ -94,6 +94,7 @@ def test_the_third_derivative_has_the_written_eigenvalues():
     assert np.linalg.eigvals(found).real.max() < 0  # all decay
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kappa", [1.0])
 def test_a_soliton_leaves_through_a_wall(kappa):
     """u(-4), u(4) and u_x(4) move as the closed form; spectral in space, at the method's order in time."""

@@ -103,6 +103,7 @@ def test_navier_stokes_against_another_integrator():
     assert np.abs(ours[1] - ours[0]).max() > 0.01
 
 
+@pytest.mark.slow
 def test_diffusion_reaction_against_finite_volumes():
     """The scheme of the published generator, five points and no flux, by DOP853: what is left is its h^2."""
     apart = []
@@ -125,6 +126,7 @@ def test_diffusion_reaction_against_finite_volumes():
     assert apart[1] < 5e-3 and 3 < apart[0] / apart[1] < 5, apart
 
 
+@pytest.mark.slow
 def test_the_first_field_of_diffusion_reaction_is_noise_at_every_point():
     found = solved(standard("pdebench-diffusion-reaction", 1, points=(48, 48), t1=0.05, frames=2))
     assert found[0, 0].std() == pytest.approx(1, abs=0.05) and abs(found[0, 0].mean()) < 0.05

@@ -184,6 +184,7 @@ def test_gradients_are_implicit(solver):
     assert gradient_error(loss, *given) < 1e-6
 
 
+@pytest.mark.slow
 def test_second_derivatives_vmap_and_forward_mode():
     box = el.box((8, 8), 1.0)
     u = lambda a: jnp.sum(el.solve(el.discretise(box, el.Dirichlet(), a), 1.0, el.PCG()).u)  # noqa: E731

@@ -46,6 +46,7 @@ def test_a_run_leaves_its_report_and_weights_and_is_honest_about_cost(few, tmp_p
     assert last["step"] == 60 and last["test"] * 100 == pytest.approx(errors[1], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_killed_study_goes_on_and_ends_alike(few, tmp_path, monkeypatch):
     monkeypatch.setattr(studies, "price", lambda *given: NO_COST)  # measured in the other test
     whole = study(SMALL, tmp_path / "whole")

@@ -71,6 +71,7 @@ def test_the_two_methods_agree_where_there_is_no_shock():
     assert errors[1] < 5e-5 and np.log2(errors[0] / errors[1]) > 3.3
 
 
+@pytest.mark.slow
 def test_shocks_converge_and_nothing_is_lost():
     """E1: under refinement the accumulated error falls, mass stays what the force makes of it, 0."""
     short = Family(t1=4.0)

@@ -77,6 +77,7 @@ def test_padded_products_are_exact(name, n):
     np.testing.assert_allclose(found, truth, atol=1e-11 * np.abs(truth).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", [Sine(12, 1.0), Fourier(12, 1.0)])
 def test_padded_products_between_walls(axis):
     space = box(axis, Cosine(8, 2.0), padded=True)

@@ -101,6 +101,7 @@ def test_order_on_a_travelling_wave(reconstruct, order, tolerance):
     assert measured_order(error, grids, ceiling=1.0) == pytest.approx(order, abs=tolerance)
 
 
+@pytest.mark.slow
 def test_weno_keeps_its_order_on_a_nonlinear_system():
     """A density wave of the Euler equations on a moving gas; averages of conserved fields are what is reconstructed."""
     law = fv.Euler()
