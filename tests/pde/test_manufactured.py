@@ -61,7 +61,7 @@ def turning(equation, dim, side=2 * np.pi):
 def periodic_case(name, dim, points=None):
     equation = equation_named(name, **TAME.get(name, {}))
     side = SIDES.get(name, 2 * np.pi)
-    grid = periodic((points or {1: 32, 2: 20, 3: 8}[dim],) * dim, side)
+    grid = periodic((points or {1: 48, 2: 28, 3: 8}[dim],) * dim, side)
     return pde.manufactured(equation, turning(equation, dim, side)), grid
 
 
