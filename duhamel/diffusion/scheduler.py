@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import ConfigMixin, SchedulerMixin
-from diffusers.configuration_utils import register_to_config
-from diffusers.utils import BaseOutput
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.schedulers.scheduling_utils import SchedulerMixin
+from diffusers.utils.outputs import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 
 from duhamel.rows.canonical import affine
@@ -102,6 +102,11 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         ours = {key: value for key, value in told.items() if key in cls._get_init_keys(cls)}
         return super().from_config(ours, return_unused_kwargs=return_unused_kwargs, **kwargs)
 
+    @property
+    def _told(self) -> Any:
+        """The configuration, whose entries are attributes too."""
+        return self.config
+
     def set_timesteps(
         self,
         num_inference_steps: int | None = None,
@@ -119,7 +124,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         self.begin_index = None
 
     def _grid(self, steps: int | None, timesteps: Any, sigmas: Any) -> np.ndarray:
-        c, schedule = self.config, self.schedule
+        c, schedule = self._told, self.schedule
         if steps is not None and c.grid is not None:
             return np.asarray(build(c.plan, schedule, steps, grid=c.grid, terminal=c.final_sigmas_type == "zero").t)
         if sigmas is not None:
@@ -141,9 +146,9 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         return np.append(ts, schedule.t_zero if c.final_sigmas_type == "zero" else _last(schedule, ts))
 
     def _build(self, ts: np.ndarray, device: Any) -> None:
-        options = dict(self.config.options or {})
-        self.plan = build(self.config.plan, self.schedule, ts=ts, **options)
-        scale = self.config.num_train_timesteps if self.config.flow else 1.0
+        options = dict(self._told.options or {})
+        self.plan = build(self._told.plan, self.schedule, ts=ts, **options)
+        scale = self._told.num_train_timesteps if self._told.flow else 1.0
         calls = np.concatenate([segment.tau.ravel() for segment in self.plan.segments]) * scale
         whole = np.all(calls == np.rint(calls))
         self.timesteps = torch.from_numpy(calls).to(device=device, dtype=torch.int64 if whole else torch.float32)
@@ -214,9 +219,9 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The network's output as the prediction that is wanted, and as D. Each prediction is u x + w D."""
         alpha, sigma = float(self.schedule.alpha(np.float64(tau))), float(self.schedule.sigma(np.float64(tau)))
-        u, w = affine(PREDICTIONS[self.config.prediction_type], alpha, sigma)
+        u, w = affine(PREDICTIONS[self._told.prediction_type], alpha, sigma)
         D = (value - u * x) / w
-        if wanted == PREDICTIONS[self.config.prediction_type]:
+        if wanted == PREDICTIONS[self._told.prediction_type]:
             return value, D
         u, w = affine(wanted, alpha, sigma)
         return u * x + w * D, D
@@ -237,15 +242,16 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
 
     def _levels(self, timesteps: Any, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         t = np.atleast_1d(np.asarray(torch.as_tensor(timesteps).cpu(), np.float64))
-        t = np.minimum(t / self.config.num_train_timesteps, NEARLY_ONE) if self.config.flow else t
+        t = np.minimum(t / self._told.num_train_timesteps, NEARLY_ONE) if self._told.flow else t
         shape = (-1,) + (1,) * (like.ndim - 1)
-        return tuple(
+        alpha, sigma = (
             torch.as_tensor(level, dtype=like.dtype, device=like.device).reshape(shape)
             for level in (self.schedule.alpha(t), self.schedule.sigma(t))
         )
+        return alpha, sigma
 
     def __len__(self) -> int:
-        return self.config.num_train_timesteps
+        return self._told.num_train_timesteps
 
 
 def _betas(n: int, start: float, end: float, kind: str, trained: Any) -> np.ndarray:

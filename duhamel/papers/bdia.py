@@ -18,21 +18,22 @@ def check(context: Context) -> Sequence[Measurement]:
     schedule = VP()
     bench = Bench(six_modes(schedule), points=200 if context.fast else 1000, t_min=schedule.t_min)
     nfes, curves = [10, 20, 50], {}
-    for label, (name, options) in {
+    methods: dict[str, tuple[str, dict[str, Any]]] = {
         "DDIM": ("ddim", {}),
         "BDIA, gamma = 1": ("bdia", {"gamma": 1.0}),
         "BDIA, gamma = 0.5": ("bdia", {"gamma": 0.5}),
         "O-BELM": ("o-belm", {}),
-    }.items():
+    }
+    for label, (name, options) in methods.items():
         context.progress(label, len(curves) / 5)
         curves[label] = (nfes, [bench.error(bench.build(name, n, grid="quadratic", **options)) for n in nfes])
     draw(context, "bdia", curves, "Invertible samplers on six modes, VP, quadratic grid")
     ddim = np.array(curves["DDIM"][1])
     ratio = {label: np.array(errors) / ddim for label, (_, errors) in curves.items()}
     trips = {
-        (name, n): _round_trip(bench, build(name, schedule, n, grid="quadratic", **options))
+        (name, n): _round_trip(bench, build(name, schedule, n, grid="quadratic"))
         for n in nfes
-        for name, options in (("bdia", {"gamma": 1.0}), ("o-belm", {}))
+        for name in ("bdia", "o-belm")
     }
     inverse = [_ddim_round_trip(bench, build("ddim", schedule, n, grid="quadratic")) for n in nfes]
     calls = build("bdia", schedule, 50).nfe
