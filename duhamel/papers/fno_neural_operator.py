@@ -11,11 +11,12 @@ from typing import Any
 from .card import Card, Context, Measurement
 
 COMPONENTS = 16  # of PCA
-SIDE, TRAIN, STEPS = 17, 800, 1500  # Darcy: points along each side, materials to learn from, steps of the optimiser
+SIDE, SEED = 17, 1  # Darcy: points along each side; the settings were chosen on materials of another seed
+LONG, SHORT = (800, 1500), (400, 500)  # materials to learn from and steps: the Fourier kernel alone, and all kernels
 
 
 def check(context: Context) -> Sequence[Measurement]:
-    kernels, mean = ({}, 0.0) if context.fast else _kernels(context)
+    darcy = [] if context.fast else _darcy(context)
     points, samples, steps, width = (64, 200, 200, 16) if context.fast else (256, 1000, 1500, 32)
     found = _burgers(context, points, samples, steps, width)
     _draw(context, found)
@@ -43,62 +44,64 @@ def check(context: Context) -> Sequence[Measurement]:
             low=1.0,
             note=f"there (and where they were trained): {told}",
         ),
-        *_judged(kernels, mean),
+        *darcy,
     ]
 
 
-def _judged(found: dict[str, tuple[float, float, int, float]], mean: float) -> list[Measurement]:
-    """The Fourier kernel is asked for an accuracy, the others for less error than the mean of all answers has."""
-    if not found:
-        return []  # in the full check only
-    rows = [
-        Measurement(
-            f"Darcy, {SIDE} x {SIDE} points, {name} kernel: relative L2 error on unseen materials",
-            100 * error,
-            high=3.0 if name == "Fourier" else 100 * mean,
-            unit="%",
-            note=f"{100 * finer:.2g} % on {2 * SIDE - 1} x {2 * SIDE - 1} points; {weights:,} weights, "
-            f"{seconds:.0f} s of training",
-        )
-        for name, (error, finer, weights, seconds) in found.items()
-    ]
+def _darcy(context: Context) -> list[Measurement]:
+    """The Fourier kernel is asked for an accuracy; at equal width and steps no other kernel is to err less."""
+    from duhamel.nn.kernel import Fourier, LowRank, Multilevel, Radius
+
+    kinds = {"Fourier": Fourier, "low-rank": LowRank, "graph": Radius, "multipole graph": Multilevel}
+    context.progress("Darcy: Fourier kernel, long", 0.0)
+    long = _kernel(Fourier, *LONG)
+    found = {}
+    for i, (name, kind) in enumerate(kinds.items(), start=1):
+        context.progress(f"Darcy: {name} kernel", 0.1 * i)
+        found[name] = _kernel(kind, *SHORT)
+    told = ", ".join(
+        f"{name} {100 * error:.3g} % ({weights:,} weights, {seconds:.0f} s)"
+        for name, (error, _, weights, seconds) in found.items()
+    )
     best = min(error for name, (error, *_) in found.items() if name != "Fourier")
     return [
-        *rows,
-        Measurement("error of the best other kernel over the Fourier one's", best / found["Fourier"][0], low=1.0),
+        Measurement(
+            f"Darcy, {SIDE} x {SIDE} points, Fourier kernel: relative L2 error on unseen materials",
+            100 * long[0],
+            high=3.0,
+            unit="%",
+            note=f"{LONG[0]} materials, {LONG[1]} steps; {100 * long[1]:.2g} % on twice the intervals",
+        ),
+        Measurement(
+            f"Darcy, {SHORT[0]} materials, {SHORT[1]} steps: error of the best other kernel over the Fourier one's",
+            best / found["Fourier"][0],
+            low=1.0,
+            note=told,
+        ),
     ]
 
 
-def _kernels(context: Context) -> tuple[dict[str, tuple[float, float, int, float]], float]:
-    """By kernel: error on the grid of training and on twice its intervals, weights, seconds. And the mean's error."""
+def _kernel(kind: Any, samples: int, steps: int) -> tuple[float, float, int, float]:
+    """Error on 50 unseen materials, on the grid of training and on twice its intervals; weights; seconds."""
     import time
-    from functools import partial
 
-    import numpy as np
-
-    from duhamel.nn.kernel import Fourier, KernelOperator, LowRank, Multilevel, Radius
+    from duhamel.nn.kernel import KernelOperator
     from duhamel.pde.emulate.sets import darcy_set
     from duhamel.pde.emulate.study import each_error, parameters
     from duhamel.pde.emulate.train import forecast
 
-    a, u = darcy_set(TRAIN + 50, 4 * SIDE - 3)  # solved on half the steps that are shown
+    a, u = darcy_set(samples + 50, 4 * SIDE - 3, SEED)  # solved on half the steps that are shown
     a, u = a[..., ::2, ::2], u[..., ::2, ::2]
-    kinds = {"Fourier": Fourier, "low-rank": LowRank, "graph": Radius, "multipole graph": Multilevel}
-    found: dict[str, tuple[float, float, int, float]] = {}
-    for i, (name, kind) in enumerate(kinds.items()):
-        context.progress(f"Darcy: {name} kernel", 0.5 * i / len(kinds))
-        begin = time.perf_counter()
-        make = partial(KernelOperator, 1, 1, 2, kind, width=24, depth=4)
-        coarse = a[50:, :, ::2, ::2], u[50:, :, ::2, ::2]
-        emulator = _trained(lambda key, make=make: make(key=key), *coarse, steps=STEPS, size=10, symmetric=True)
-        seconds = time.perf_counter() - begin
-        errors = [
-            float(each_error(forecast(emulator, a[:50, None, :, ::k, ::k], 1), u[:50, None, :, ::k, ::k]).mean())
-            for k in (2, 1)
-        ]
-        found[name] = (errors[0], errors[1], parameters(emulator), seconds)
-    mean = np.broadcast_to(u[50:].mean(0), u[:50].shape)
-    return found, float(each_error(mean[:, None], u[:50, None]).mean())
+    coarse = a[50:, :, ::2, ::2], u[50:, :, ::2, ::2]
+    begin = time.perf_counter()
+    make = lambda key: KernelOperator(1, 1, 2, kind, width=24, depth=4, key=key)  # noqa: E731
+    emulator = _trained(make, *coarse, steps=steps, size=10, symmetric=True)
+    seconds = time.perf_counter() - begin
+    errors = [
+        float(each_error(forecast(emulator, a[:50, None, :, ::k, ::k], 1), u[:50, None, :, ::k, ::k]).mean())
+        for k in (2, 1)
+    ]
+    return errors[0], errors[1], parameters(emulator), seconds
 
 
 def _burgers(context: Context, points: int, samples: int, steps: int, width: int) -> dict[str, dict[int, float]]:
@@ -195,5 +198,5 @@ card = Card(
     source="Kovachki, Li, Liu, Azizzadenesheli, Bhattacharya, Stuart, Anandkumar, Neural Operator: Learning Maps "
     "Between Function Spaces, 2023, arXiv 2108.08481",
     check=check,
-    seconds=700,
+    seconds=900,
 )
