@@ -262,17 +262,6 @@ def test_along_is_dense_for_each_of_the_others():
         (lambda: Legendre(24, 1.0, left=HINGE), "use Chebyshev"),
         (lambda: Legendre(24, 1.0, left=Dirichlet(np.nan)), "finite number or a function of t"),
         (lambda: box(Chebyshev(24, 1.0, conditions=(Dirichlet(jnp.sin), U))).lift, r"take the box at\(t\)"),
-        (
-            lambda: pde.solve(
-                pde.Heat(),
-                box(Chebyshev(24, 1.0, conditions=(Dirichlet(jnp.sin), U))),
-                None,
-                1.0,
-                control=dh.PID(1e-6),
-                method=dh.ETDRK4(),
-            ),
-            "does not see walls",
-        ),
     ],
 )
 def test_what_does_not_fit(build, words):
