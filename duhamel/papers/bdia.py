@@ -49,14 +49,14 @@ def check(context: Context) -> Sequence[Measurement]:
             high=1e-8,
         ),
         Measurement("DDIM and its usual inversion, 10 to 50 steps: least RMS distance", min(inverse), low=0.1),
-        Measurement("calls of 50 steps of BDIA", calls, 50, 50),
+        Measurement("calls of 50 steps of BDIA", float(calls), 50.0, 50.0),
         Measurement(
             "error of BDIA, gamma = 1, over DDIM's, largest of 10, 20, 50 calls",
-            ratio["BDIA, gamma = 1"].max(),
+            float(ratio["BDIA, gamma = 1"].max()),
             high=1.0,
         ),
-        Measurement("error of BDIA, gamma = 0.5, over DDIM's", ratio["BDIA, gamma = 0.5"].max(), high=1.0),
-        Measurement("error of O-BELM over DDIM's", ratio["O-BELM"].max(), high=1.0),
+        Measurement("error of BDIA, gamma = 0.5, over DDIM's", float(ratio["BDIA, gamma = 0.5"].max()), high=1.0),
+        Measurement("error of O-BELM over DDIM's", float(ratio["O-BELM"].max()), high=1.0),
     ]
 
 

@@ -12,7 +12,7 @@ from duhamel.core.linear import like
 from duhamel.core.status import Status
 from duhamel.core.types import Spectrum
 from duhamel.methods.base import Method
-from duhamel.methods.exponential import ETDRK4
+from duhamel.methods.exponential import ETDRK4, ExponentialRK
 from duhamel.methods.imex import IMEXRK
 from duhamel.solver.adjoint import Forward, Tape
 from duhamel.solver.control import PID, Fixed
