@@ -6,6 +6,7 @@ The plan is built in float64 when the number of steps is known; a step then cost
 diffusers, and no JAX.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
+from diffusers.utils import logging
 from diffusers.utils.outputs import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 
@@ -24,7 +26,10 @@ from .discrete_vp import DiscreteVP
 from .plans.registry import build
 from .schedule import Flow, Schedule
 
+logger = logging.get_logger(__name__)
 PREDICTIONS = {"epsilon": "noise", "sample": "data", "v_prediction": "velocity", "flow_prediction": "flow"}
+# Options of diffusers' schedulers that change samples, and that a plan does not have.
+DROPPED = ("thresholding", "clip_sample", "use_beta_sigmas", "use_lu_lambdas")
 NEARLY_ONE = 1 - 1e-6  # of rectified flow, where alpha is not quite 0
 
 
@@ -85,6 +90,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         self.timesteps = torch.from_numpy(np.arange(num_train_timesteps - 1, -1, -1.0))
         self.begin_index: int | None = None
         self.plan: Plan | None = None
+        self._generator: Any = None
         self._asking: Any = None
         self._now: Any = None
 
@@ -99,6 +105,16 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             kwargs.setdefault("prediction_type", "flow_prediction")
             kwargs.setdefault("final_sigmas_type", "zero")
             kwargs.setdefault("shift", told.get("shift", told.get("flow_shift", 1.0)))
+        if told.get("rescale_betas_zero_snr"):
+            raise ValueError(
+                "this configuration has rescale_betas_zero_snr: its last noise level has no signal, and a plan needs "
+                "some; give trained_betas without it."
+            )
+        for option, grid in (("use_karras_sigmas", "karras"), ("use_exponential_sigmas", "lam")):
+            if told.get(option):
+                kwargs.setdefault("grid", grid)
+        if dropped := [option for option in DROPPED if told.get(option)]:
+            logger.warning(f"PlanScheduler does without {', '.join(dropped)} of the configuration it was given.")
         ours = {key: value for key, value in told.items() if key in cls._get_init_keys(cls)}
         return super().from_config(ours, return_unused_kwargs=return_unused_kwargs, **kwargs)
 
@@ -113,23 +129,29 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         device: Any = None,
         timesteps: list[float] | None = None,
         sigmas: list[float] | None = None,
-        **ignored: Any,
+        mu: float | None = None,
     ) -> None:
-        """Build the plan: of so many steps, or for the given times or noise levels sigma/alpha (flows: s), falling."""
+        """Build the plan: of so many steps, or for the given times or noise levels sigma/alpha (flows: s), falling.
+
+        mu  of flows: shift = exp(mu) in place of the configuration's, as pipelines say it for large images
+        """
         if (num_inference_steps is None) + (timesteps is None) + (sigmas is None) < 2:
             raise ValueError("give only one of num_inference_steps, timesteps and sigmas.")
-        ts = self._grid(num_inference_steps, timesteps, sigmas)
+        if mu is not None and not self._told.flow:
+            raise ValueError(f"mu = {mu:g} shifts the noise levels of a flow, and this is a chain; leave it away.")
+        shift = self._told.shift if mu is None else float(np.exp(mu))
+        ts = self._grid(num_inference_steps, timesteps, sigmas, lambda s: shift * s / (1 + (shift - 1) * s))
         self.num_inference_steps = len(ts) - 1
         self._build(ts, device)
         self.begin_index = None
 
-    def _grid(self, steps: int | None, timesteps: Any, sigmas: Any) -> np.ndarray:
+    def _grid(self, steps: int | None, timesteps: Any, sigmas: Any, shifted: Callable) -> np.ndarray:
         c, schedule = self._told, self.schedule
         if steps is not None and c.grid is not None:
             return np.asarray(build(c.plan, schedule, steps, grid=c.grid, terminal=c.final_sigmas_type == "zero").t)
         if sigmas is not None:
             levels = np.asarray(sigmas, np.float64)
-            ts = np.minimum(levels, NEARLY_ONE) if c.flow else schedule.t_of_rho(levels)
+            ts = np.minimum(shifted(levels), NEARLY_ONE) if c.flow else schedule.t_of_rho(levels)
             return ts if ts[-1] == schedule.t_zero else np.append(ts, schedule.t_zero)
         if timesteps is not None:
             ts = np.asarray(timesteps, np.float64)
@@ -137,7 +159,6 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         elif steps is None:
             raise ValueError("give one of num_inference_steps, timesteps and sigmas.")
         elif c.flow:
-            shifted = lambda s: c.shift * s / (1 + (c.shift - 1) * s)  # noqa: E731
             # diffusers shifts the smallest level twice
             s = shifted(np.linspace(1.0, shifted(1.0 / c.num_train_timesteps), steps))
             ts = np.minimum(s, NEARLY_ONE)
@@ -186,7 +207,6 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         generator: Any = None,
         variance_noise: torch.Tensor | None = None,
         return_dict: bool = True,
-        **ignored: Any,
     ) -> Any:
         """Take in what the network said at `sample`; the sample for its next call, or the last one."""
         if self.plan is None:

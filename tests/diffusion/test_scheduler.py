@@ -73,6 +73,33 @@ def test_their_flow_is_ours(shift):
     np.testing.assert_allclose(ours.timesteps, theirs.timesteps, rtol=1e-5)
 
 
+@pytest.mark.parametrize("shift", [1.0, 3.0])
+def test_levels_that_a_pipeline_gives_are_shifted_as_theirs(shift):
+    levels = np.linspace(1.0, 0.1, 10)
+    for theirs, given in (
+        (diffusers.FlowMatchEulerDiscreteScheduler(shift=shift), {}),
+        (diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True), {"mu": 0.8}),
+    ):
+        ours = PlanScheduler.from_config(theirs.config, plan="flow-euler")
+        x, y = (sampled(s, None, sigmas=levels.tolist(), **given) for s in (theirs, ours))
+        assert float((x - y).abs().max() / x.abs().max()) < 1e-5
+
+
+def test_a_grid_of_their_configuration_is_taken_over():
+    theirs = diffusers.DPMSolverMultistepScheduler(use_karras_sigmas=True)
+    ours = PlanScheduler.from_config(theirs.config)
+    for s in (theirs, ours):
+        s.set_timesteps(10)
+    np.testing.assert_allclose(ours.schedule.rho(ours.plan.t[:-1]), theirs.sigmas[:-1], rtol=1e-4)
+
+
+def test_what_a_plan_does_without_is_said(caplog):
+    diffusers.utils.logging.enable_propagation()
+    PlanScheduler.from_config(diffusers.DDPMScheduler(clip_sample=True).config)
+    diffusers.utils.logging.disable_propagation()
+    assert "does without clip_sample" in caplog.text
+
+
 def test_their_third_order_lacks_its_factor_two():
     """Both are run by diffusers' rules (lower orders at the end); ours has the order that the name promises."""
     theirs = diffusers.DPMSolverMultistepScheduler(solver_order=3)
@@ -191,6 +218,11 @@ def test_noise_levels_of_a_chain():
         (lambda: PlanScheduler(prediction_type="noise"), "prediction_type"),
         (lambda: PlanScheduler(beta_schedule="straight"), "beta_schedule"),
         (lambda: PlanScheduler(plan="dpm-2m").set_timesteps(5), "dpmpp-2m"),
+        (lambda: PlanScheduler().set_timesteps(5, mu=0.5), "mu = 0.5"),
+        (
+            lambda: PlanScheduler.from_config(diffusers.DDIMScheduler(rescale_betas_zero_snr=True).config),
+            "rescale_betas_zero_snr",
+        ),
         (lambda: PlanScheduler(timestep_spacing="odd").set_timesteps(5), "timestep_spacing"),
         (lambda: PlanScheduler().set_timesteps(2000), "at most 1000"),
         (lambda: PlanScheduler().set_timesteps(), "one of"),
