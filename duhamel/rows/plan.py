@@ -174,6 +174,7 @@ class Plan:
         slots: Mapping[str, Any] | None = None,
         consts: Mapping[str, Any] | None = None,
         key: Any = None,
+        noise: Mapping[str, Any] | None = None,
         save: str | None = None,
         unroll: int = 1,
         progress: Callable[[int, int], None] | None = None,
@@ -183,7 +184,7 @@ class Plan:
         from .run import run
 
         options = {"save": save, "unroll": unroll, "progress": progress, "checkpoint": checkpoint}
-        return run(self, models, x, slots=slots, consts=consts, key=key, **options)
+        return run(self, models, x, slots=slots, consts=consts, key=key, noise=noise, **options)
 
     def run_torch(
         self,
@@ -193,13 +194,15 @@ class Plan:
         slots: Mapping[str, Any] | None = None,
         consts: Mapping[str, Any] | None = None,
         seed: int | Sequence[int] | None = None,
+        noise: Mapping[str, Any] | None = None,
         save: str | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Any:
         """Run the plan on PyTorch tensors, without JAX; see `rows.run_torch.run_torch`, which this calls."""
         from .run_torch import run_torch
 
-        return run_torch(self, models, x, slots=slots, consts=consts, seed=seed, save=save, progress=progress)
+        options = {"save": save, "progress": progress}
+        return run_torch(self, models, x, slots=slots, consts=consts, seed=seed, noise=noise, **options)
 
     def canonical(self, prediction: str | None = None, alpha: Any = None, sigma: Any = None, **options: Any) -> Any:
         """The strictly lower-triangular form; see `rows.canonical.canonical`, which this calls."""

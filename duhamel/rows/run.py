@@ -10,7 +10,6 @@
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -20,6 +19,7 @@ import numpy as np
 from jax.core import Tracer
 
 from .host import as_models
+from .noise import checked_key, checked_noise, draw, sample_keys
 from .pattern import Pattern
 from .plan import Plan
 from .step import kept, step
@@ -35,6 +35,7 @@ def run(
     slots: Mapping[str, Any] | None = None,
     consts: Mapping[str, Any] | None = None,
     key: Any = None,
+    noise: Mapping[str, Any] | None = None,
     save: str | None = None,
     unroll: int = 1,
     progress: Callable[[int, int], None] | None = None,
@@ -50,6 +51,8 @@ def run(
     consts      arrays the pattern reads by name
     key         one jax.random key, or one per sample. Draw d of step n of sample i is standard normal from
                 fold_in(fold_in(fold_in(key, i), n), d)
+    noise       instead of a key the draws themselves, an array (steps, *x.shape) for each name the plan draws;
+                `rows.noise.drawn` makes those of a key
     save        None: the final x. "steps": x at every time of plan.t, stacked along a new axis 0 (steps + 1).
                 "slots": a dict of all slots at the end
     unroll      steps per iteration of the compiled loop; copies the model into the program as often
@@ -63,8 +66,9 @@ def run(
     x = _as_state(x)
     first = _first_slots(plan, x, slots or {})
     consts = _all_consts(plan, consts or {})
-    key = _checked_key(key, x, plan.name) if plan.draws else None
-    out = _program(plan.patterns, plan.numbers, models, first, consts, key, save, unroll, progress, checkpoint)
+    given = None if noise is None else checked_noise(plan, noise, key, x)
+    key = checked_key(key, x, plan.name) if plan.draws and given is None else None
+    out = _program(plan.patterns, plan.numbers, models, first, consts, key, given, save, unroll, progress, checkpoint)
     if progress is not None and not _traced(out):
         jax.block_until_ready(out)
         jax.effects_barrier()  # the last report arrives before we return
@@ -79,6 +83,7 @@ def _program(
     slots: dict[str, Any],
     consts: dict[str, Any],
     key: Any,
+    noise: dict[str, Any] | None,
     save: str | None,
     unroll: int,
     progress: Callable | None,
@@ -87,7 +92,7 @@ def _program(
     x = slots["x"]
     slots = {name: jax.tree.map(jnp.zeros_like, x) for p in patterns for name in p.slots} | slots
     report = None if progress is None else _reporter(progress, sum(tau.shape[0] for _, tau in numbers))
-    keys = None if key is None else _sample_keys(key, x)
+    keys = None if key is None else sample_keys(key, x)
     begin, saved = 0, [jax.tree.map(lambda a: a[None], x)]
     for pattern, (coef, tau) in zip(patterns, numbers, strict=True):
         last, xs = scan_segment(
@@ -98,6 +103,7 @@ def _program(
             models,
             consts=consts,
             keys=keys,
+            noise=noise,
             begin=begin,
             save=save == "steps",
             unroll=unroll,
@@ -121,6 +127,7 @@ def scan_segment(
     *,
     consts: Mapping[str, Any] | None = None,
     keys: Any = None,
+    noise: Mapping[str, Any] | None = None,
     begin: Any = 0,
     save: bool = False,
     unroll: int = 1,
@@ -134,6 +141,7 @@ def scan_segment(
     tau     (steps, calls)
     slots   all slots of the pattern
     keys    one key per sample, where the pattern draws
+    noise   the draws of all steps instead of keys, as in `run`
     begin   index of the first step, which numbers the draws
     Returns the slots at the end and, where save is true, slot "x" after every step.
     """
@@ -146,9 +154,9 @@ def scan_segment(
     models = [_checked(model, k) for k, model in enumerate(models)]
 
     def body(slots: dict[str, Any], inputs: tuple) -> tuple[dict[str, Any], Any]:
-        moving, tau_n, n = inputs
+        moving, tau_n, given, n = inputs
         c = [m if v else f for m, f, v in zip(moving, fixed, varies, strict=True)]
-        draws = {name: _draw(keys, n, d, slots["x"]) for d, name in enumerate(pattern.draws)}
+        draws = given or {name: draw(keys, n, d, slots["x"]) for d, name in enumerate(pattern.draws)}
         env = step(pattern, c, tau_n, {**slots, **draws, **consts}, models, combine_trees)
         following = kept(pattern, env)
         for name, value in slots.items():
@@ -169,8 +177,10 @@ def scan_segment(
 
     moving = [c if v else None for c, v in zip(coef, varies, strict=True)]
     taus = [tau[:, k] for k in range(pattern.calls)]
+    rows = lambda a: jax.lax.dynamic_slice_in_dim(a, begin, steps)  # noqa: E731
+    given = None if noise is None else {name: jax.tree.map(rows, noise[name]) for name in pattern.draws}
     index = begin + jnp.arange(steps)
-    return jax.lax.scan(reported, slots, (moving, taus, index), unroll=unroll)
+    return jax.lax.scan(reported, slots, (moving, taus, given, index), unroll=unroll)
 
 
 def combine_trees(coef: Sequence[Any], values: Sequence[Any]) -> Any:
@@ -194,18 +204,6 @@ def _cast(coef: Any, dtype: Any) -> Any:
         return a.astype(jnp.result_type(real, jnp.complex64) if jnp.iscomplexobj(a) else real)
 
     return jax.tree.map(leaf, coef)
-
-
-def _draw(keys: Any, n: Any, d: int, x: Any) -> Any:
-    """Draw d of step n, like x: one stream per (sample, step, draw), so that no sample depends on its batch."""
-    keys = jax.vmap(lambda k: jax.random.fold_in(jax.random.fold_in(k, n), d))(keys)
-
-    def leaf(j: int, a: Any) -> Any:
-        normal = partial(jax.random.normal, shape=a.shape[1:], dtype=a.dtype)
-        return jax.vmap(lambda k: normal(jax.random.fold_in(k, j) if j else k))(keys)
-
-    leaves, tree = jax.tree.flatten(x)
-    return jax.tree.unflatten(tree, [leaf(j, a) for j, a in enumerate(leaves)])
 
 
 def _checked(model: Callable, k: int) -> Callable:
@@ -283,28 +281,6 @@ def _nearest(name: str, names: Sequence[str]) -> str:
         return "it has none."
     close = difflib.get_close_matches(name, names, 3) or names
     return f"did you mean {' or '.join(map(repr, close))}?"
-
-
-def _checked_key(key: Any, x: Any, name: str) -> Any:
-    """A typed key, or one per sample."""
-    if key is None:
-        raise ValueError(f"plan {name!r} draws noise; pass key=jax.random.key(0).")
-    if not isinstance(key, jax.Array):
-        raise TypeError(f"key must come from jax.random.key, got {type(key).__name__}; write key=jax.random.key(0).")
-    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        key = jax.random.wrap_key_data(key)
-    sizes = {a.shape[0] if a.ndim else None for a in jax.tree.leaves(x)}
-    if len(sizes) != 1 or None in sizes:
-        raise ValueError(f"plan {name!r} draws noise, so axis 0 of x must count samples in every leaf; write x[None].")
-    (samples,) = sizes
-    if key.shape not in ((), (samples,)):
-        raise ValueError(f"key has shape {key.shape}; pass one key, or one for each of the {samples} samples.")
-    return key
-
-
-def _sample_keys(key: Any, x: Any) -> Any:
-    samples = jax.tree.leaves(x)[0].shape[0]
-    return key if key.ndim else jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(samples))
 
 
 def _traced(tree: Any) -> bool:

@@ -20,6 +20,7 @@ def run_torch(
     slots: Mapping[str, Any] | None = None,
     consts: Mapping[str, Any] | None = None,
     seed: int | Sequence[int] | None = None,
+    noise: Mapping[str, Any] | None = None,
     save: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Any:
@@ -31,6 +32,8 @@ def run_torch(
     seed    one integer, or one per sample. Draw d of step n of sample i is standard normal from NumPy's
             Philox(SeedSequence([seed, i, n, d])): the same on every device, and independent of the batch, but not the
             numbers that JAX draws
+    noise   instead of a seed the draws themselves, an array (steps, *x.shape) for each name the plan draws;
+            `rows.noise.drawn` makes those of a JAX key
     """
     if save not in (None, "steps", "slots"):
         raise ValueError(f"save must be None, 'steps' or 'slots', got {save!r}.")
@@ -41,13 +44,20 @@ def run_torch(
     for name in plan.consts:
         if name not in (consts or {}):
             raise ValueError(f"plan {plan.name!r} reads the constant {name!r}; pass consts={{{name!r}: ...}}.")
-    if plan.draws and seed is None:
+    if noise is not None:
+        _check_noise(plan, noise, seed, x)
+    elif plan.draws and seed is None:
         raise ValueError(f"plan {plan.name!r} draws noise; pass seed=0.")
 
     real = x.real  # coefficients and times are real even where the state is complex
     is_complex = "complex" in str(x.dtype)
 
+    names = [segment.pattern.draws for segment in plan.segments for _ in range(segment.steps)]
+
     def draw(n: int, d: int) -> Any:
+        if noise is not None:
+            z = noise[names[n][d]][n]
+            return z if hasattr(z, "new_tensor") else _like(real, np.asarray(z))
         return _like(real, _normal(seed, n, d, tuple(x.shape), is_complex))
 
     def cast(number: Any) -> Any:
@@ -66,6 +76,18 @@ def run_torch(
     if save == "steps":
         return _stack(states)
     return last if save == "slots" else last["x"]
+
+
+def _check_noise(plan: Plan, noise: Mapping[str, Any], seed: Any, x: Any) -> None:
+    if seed is not None:
+        raise ValueError("give either seed, from which noise is drawn, or the noise itself, not both.")
+    if set(noise) != set(plan.draws):
+        raise ValueError(f"noise holds {sorted(noise)}; plan {plan.name!r} draws {sorted(plan.draws)}.")
+    for name, z in noise.items():
+        if tuple(z.shape) != (plan.steps, *x.shape):
+            raise ValueError(
+                f"noise[{name!r}] has shape {tuple(z.shape)}; it must be (steps, *x.shape) = {(plan.steps, *x.shape)}."
+            )
 
 
 def _like(real: Any, value: Any) -> Any:
