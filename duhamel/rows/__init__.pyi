@@ -1,3 +1,4 @@
 from .canonical import Canonical as Canonical, plans_equal as plans_equal
 from .pattern import Pattern as Pattern, Row as Row
 from .plan import Plan as Plan, Segment as Segment, compose as compose, tabulate as tabulate
+from .tune import Cases as Cases, Fitted as Fitted, fit as fit
