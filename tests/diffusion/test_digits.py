@@ -139,3 +139,14 @@ def test_quality_tells_good_from_bad():
     wrong = digits.quality(np.random.default_rng(0).uniform(-1, 1, images.shape), labels)
     assert real["accuracy"] == real["accuracy_real"] > 0.95 and wrong["accuracy"] < 0.3
     assert real["energy"] < 0.02 < real["energy_gaussian"] < wrong["energy"]
+
+
+def test_gaussians_of_the_classes_have_the_digits_moments():
+    """Mean and covariance of the mixture are those of the training images (plus rounding), and classes are told apart."""
+    (images, labels), (held, held_labels) = digits.data()
+    flat = images.reshape(-1, 64).astype(float)
+    data = digits.class_gaussians(EDM(0.01, 30.0))
+    assert np.allclose(data.mean(), flat.mean(0), atol=1e-6)
+    assert np.allclose(data.covariance(), np.cov(flat.T) + np.eye(64) / 768, atol=5e-3)
+    told = np.argmax(data.posterior(0.1, held.reshape(-1, 64).astype(float)), axis=1)
+    assert np.mean(told == held_labels) > 0.9
