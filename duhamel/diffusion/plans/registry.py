@@ -20,6 +20,7 @@ from .multistep import ddim, deis_rho_ab, deis_tab, dpmpp_2m, dpmpp_3m, flow, sa
 from .pndm import f_pndm, ipndm, s_pndm
 from .singlestep import dpm_solver, dpm_solver_fast, heun, restart, rho_rk
 from .stochastic import ancestral, euler_maruyama, predictor_corrector, reverse_diffusion
+from .usf import usf
 
 SCHEDULES: dict[str, type[Schedule]] = {
     kind.__name__: kind for kind in (VP, SubVP, VE, Cosine, EDM, Flow, MeanReverting)
@@ -57,6 +58,7 @@ SAMPLERS: dict[str, Sampler] = {
     "sde-dpmpp-2m": Sampler(partial(dpmpp_2m, tau=1.0), "lam", "SDE-DPM-Solver++(2M)"),
     "unipc": Sampler(unipc, "lam", "predictor-corrector, order `order` + 1"),
     "unip": Sampler(partial(unipc, corrector=False), "lam", "UniPC without its corrector"),
+    "usf": Sampler(usf, "lam", "prediction, order, points, corrector decided at every step; UniPC-3 unless told"),
     "sa-solver": Sampler(sa_solver, "lam", "stochastic Adams, predictor and corrector, noise `tau`"),
     "er-sde": Sampler(er_sde, "lam", "extended reverse SDE of any noise scale, `order` 1-3"),
     "heun": Sampler(heun, "karras", "EDM's sampler; `churn` adds noise", terminal=True),

@@ -72,13 +72,13 @@ def weights(
         raise ValueError("a step to sigma = 0 is infinitely long in lambda: use one node there (order 1).")
     if len(nodes) == 2 and two_node != "exact":
         return _straight_line(schedule, nodes, s, t, prediction, rate, two_node)
-    at_nodes = nodes if basis == "t" else _coordinate(schedule, basis, schedule.rho(nodes))
+    at_nodes = nodes if basis == "t" else coordinate(schedule, basis, schedule.rho(nodes))
     if rho_t == 0 and prediction == "data":
         end = np.asarray(t if basis == "t" else rho_t)
         return float(schedule.alpha(t)) * (lagrange(at_nodes, end) if len(nodes) > 1 else np.ones(1))
     rho, w = kernel(rho_s, rho_t, prediction, rate, phi)
     scale = float(schedule.alpha(t)) * (1 + rho_t if prediction == "flow" else 1.0)
-    return scale * (lagrange(at_nodes, _coordinate(schedule, basis, rho)) @ w)
+    return scale * (lagrange(at_nodes, coordinate(schedule, basis, rho)) @ w)
 
 
 def kernel(
@@ -114,10 +114,11 @@ def _straight_line(
     return np.where(here, scale * whole - tilt, tilt)
 
 
-def _coordinate(schedule: Schedule, basis: Basis, rho: object) -> np.ndarray:
+def coordinate(schedule: Schedule, basis: Basis, rho: object) -> np.ndarray:
+    """t, rho or lambda where the noise level is rho."""
     if basis == "t":
         return np.asarray(schedule.t_of_rho(rho))
-    return np.asarray(rho) if basis == "rho" else -np.log(np.asarray(rho))
+    return np.asarray(rho) if basis == "rho" else np.asarray(-np.log(np.asarray(rho)))
 
 
 def _panels(rho_s: float, rho_t: float) -> tuple[np.ndarray, np.ndarray]:
