@@ -51,55 +51,6 @@ def observed_order(name, schedule, steps, t_min, **options):
     return order(plan, model(schedule, plan(4).prediction), x, exact, steps)
 
 
-# name, options, claimed order, steps
-ORDERS = [
-    ("ddim", {}, 1, (160, 320, 640)),
-    ("dpmpp-2m", {}, 2, (80, 160, 320)),
-    ("dpmpp-3m", {}, 3, (80, 160, 320)),
-    ("unip", {"order": 2}, 2, (80, 160, 320)),
-    ("unip", {"order": 3}, 3, (80, 160, 320)),
-    ("unip", {"order": 2, "variant": "bh1"}, 2, (80, 160, 320)),
-    ("unipc", {"order": 1}, 2, (80, 160, 320)),
-    ("unipc", {"order": 2}, 3, (160, 320, 640)),
-    ("unipc", {"order": 2, "variant": "bh1"}, 3, (160, 320, 640)),
-    ("unipc", {"order": 3}, 4, (160, 320, 640)),
-    ("unipc", {"order": 2, "prediction": "noise"}, 3, (160, 320, 640)),
-    ("deis-tab", {"order": 0}, 1, (160, 320, 640)),
-    ("deis-tab", {"order": 1}, 2, (160, 320, 640)),
-    ("deis-tab", {"order": 2}, 3, (160, 320, 640)),
-    ("deis-rho-ab", {"order": 1, "grid": "karras"}, 2, (160, 320, 640)),
-    ("heun", {}, 2, (40, 80, 160)),
-    ("deis-rho-rk4", {}, 4, (80, 160, 320)),
-    ("dpm-solver", {"order": 1}, 1, (160, 320, 640)),
-    ("dpm-solver", {"order": 2}, 2, (80, 160, 320)),
-    ("dpm-solver", {"order": 3}, 3, (80, 160, 320)),
-    ("dpmpp-2s", {}, 2, (80, 160, 320)),
-    ("dpmpp-3s", {}, 3, (80, 160, 320)),
-    ("ipndm", {}, 2, (320, 640, 1280)),
-    ("s-pndm", {}, 2, (160, 320, 640)),
-    ("f-pndm", {}, 2, (160, 320, 640)),
-    ("sa-solver", {"tau": 0.0}, 4, (80, 160, 320)),
-    ("sa-solver", {"tau": 0.0, "evaluate": "PECE"}, 4, (80, 160, 320)),
-    ("er-sde", {"scale": "ode", "order": 2}, 2, (80, 160, 320)),
-    ("er-sde", {"scale": "ode"}, 3, (80, 160, 320)),
-    ("er-sde", {"scale": "ode", "derivatives": "published"}, 2, (160, 320, 640)),  # not 3
-    ("hb", {"beta": 0.8}, 1, (160, 320, 640)),
-    ("ghvb", {"order": 2, "beta": 0.5}, 2, (160, 320, 640)),
-    ("ghvb", {"order": 4, "beta": 0.8}, 2, (160, 320, 640)),
-    ("ge", {}, 1, (160, 320, 640)),
-    ("bdia", {}, 2, (80, 160, 320)),
-    ("bdia", {"gamma": 0.5}, 1, (80, 160, 320)),
-    ("o-belm", {}, 2, (80, 160, 320)),
-]
-
-
-@pytest.mark.parametrize(("name", "options", "claim", "steps"), ORDERS, ids=lambda v: str(v))
-def test_order_on_the_exact_mixture(name, options, claim, steps):
-    """Against the quantile map, start-up and last step included, on VP down to rho = 0.05."""
-    slopes = observed_order(name, VP(), steps, 0.05, **options)
-    assert abs(slopes[-1] - claim) < 0.2, slopes
-
-
 def test_deis_of_degree_three_is_of_order_four_but_for_its_first_step():
     """Started on the exact solution its rows have order 4; its own start is of order 1, which shows below 1e-6."""
     data, schedule, end = Mixture1D(VP(), W, M, S**2), VP(), VP().t_of_rho(0.05)

@@ -1,7 +1,7 @@
 """Samplers by the names papers use. NumPy only."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
 from typing import Any
@@ -26,57 +26,149 @@ SCHEDULES: dict[str, type[Schedule]] = {
     kind.__name__: kind for kind in (VP, SubVP, VE, Cosine, EDM, Flow, MeanReverting)
 }
 
+Orders = Mapping[Any, int]  # by the option `order`, or None
+
 
 @dataclass(frozen=True)
 class Sampler:
-    """A builder and the grid it is published with.
+    """A builder, the grid it is published with, and what it claims; `tests/diffusion/test_plan_claims.py` measures every claim,
+    and fails for a sampler without one.
 
     make      (schedule, ts, **options) -> Plan
     grid      see `grid.time_grid`
     terminal  whether the published grid ends in sigma = 0
     about     one line
+    orders    the order of the error at the end of the probability flow, start-up included, for each value of the option
+              `order` (None: it has no such option); without noise. A multistep plan starts with one value, which is
+              enough where noise swamps the data: from there its order is that of its rows
+    still     options that switch its noise off, where it draws by default
+    weak      order of the variance of Gaussian data, with its noise on; None: it draws none, or none is claimed
+    exact     the variable ("t", "rho", "lam") in polynomials of which its rows are exact: degree k - 1, if k values
     """
 
     make: Callable[..., Plan]
     grid: str
     about: str
     terminal: bool = False
+    orders: Orders = field(default_factory=dict)
+    still: Mapping[str, Any] = field(default_factory=dict)
+    weak: int | None = None
+    exact: str | None = None
 
+
+_ONE_TO = {p: {q: q for q in range(1, p + 1)} for p in (3, 4, 6)}  # order p of `order` p
+_DEGREES = {q: q + 1 for q in range(4)}
+_AT_MOST_TWO = {1: 1, 2: 2, 3: 2, 4: 2}  # constant weights on grids that are not uniform
 
 SAMPLERS: dict[str, Sampler] = {
-    "ddim": Sampler(ddim, "lam", "order 1; eta = 1 is DDPM's ancestral step"),
-    "deis-tab": Sampler(deis_tab, "quadratic", "DEIS, the noise a polynomial in t of degree `order` 0-3"),
-    "deis-rho-ab": Sampler(deis_rho_ab, "quadratic", "DEIS, the noise a polynomial in rho of degree `order` 0-3"),
-    "deis-rho-rk4": Sampler(partial(rho_rk, tableau=RK4), "karras", "DEIS, classical Runge-Kutta in rho"),
-    "dpm-solver": Sampler(dpm_solver, "lam", "singlestep, noise, `order` 1-3 evaluations a step"),
-    "dpm-solver-fast": Sampler(dpm_solver, "lam", "DPM-Solver with `steps` evaluations in all, mixed orders"),
-    "dpmpp-1": Sampler(partial(dpm_solver, order=1, prediction="data"), "lam", "DPM-Solver++(1), which is DDIM"),
-    "dpmpp-2s": Sampler(partial(dpm_solver, order=2, prediction="data"), "lam", "DPM-Solver++(2S), singlestep"),
-    "dpmpp-3s": Sampler(partial(dpm_solver, order=3, prediction="data"), "lam", "DPM-Solver++(3S), singlestep"),
-    "dpmpp-2m": Sampler(dpmpp_2m, "lam", "DPM-Solver++(2M), multistep of order 2"),
-    "dpmpp-3m": Sampler(dpmpp_3m, "lam", "DPM-Solver++(3M) with the factor that makes it of order 3"),
-    "sde-dpmpp-2m": Sampler(partial(dpmpp_2m, tau=1.0), "lam", "SDE-DPM-Solver++(2M)"),
-    "unipc": Sampler(unipc, "lam", "predictor-corrector, order `order` + 1"),
-    "unip": Sampler(partial(unipc, corrector=False), "lam", "UniPC without its corrector"),
-    "usf": Sampler(usf, "lam", "prediction, order, points, corrector decided at every step; UniPC-3 unless told"),
-    "sa-solver": Sampler(sa_solver, "lam", "stochastic Adams, predictor and corrector, noise `tau`"),
-    "er-sde": Sampler(er_sde, "lam", "extended reverse SDE of any noise scale, `order` 1-3"),
-    "heun": Sampler(heun, "karras", "EDM's sampler; `churn` adds noise", terminal=True),
-    "restart": Sampler(restart, "karras", "Heun, going back up by noise and down again", terminal=True),
-    "s-pndm": Sampler(s_pndm, "quadratic", "pseudo linear multistep of two values"),
-    "f-pndm": Sampler(f_pndm, "quadratic", "pseudo linear multistep of four values, Runge-Kutta start"),
-    "ipndm": Sampler(ipndm, "karras", "constant Adams weights, no Runge-Kutta start"),
-    "hb": Sampler(heavy_ball, "quadratic", "Adams with heavy-ball momentum `beta`, for strong guidance"),
-    "ghvb": Sampler(ghvb, "quadratic", "generalised heavy ball, `order` 1-4, damping `beta`"),
-    "ge": Sampler(gradient_estimation, "lam", "gradient estimation, 2 eps_0 - eps_1, for 5 to 10 steps"),
-    "bdia": Sampler(bdia, "quadratic", "two states, undone exactly; gamma = 1 is of order 2"),
-    "o-belm": Sampler(o_belm, "quadratic", "two states, undone exactly, order 2 on any grid"),
-    "flow-euler": Sampler(partial(flow, order=1), "t", "rectified flow by Euler's method, which is DDIM"),
-    "flow-ab": Sampler(flow, "t", "rectified flow by Adams and Bashforth, the flow a polynomial in t"),
-    "euler-maruyama": Sampler(euler_maruyama, "t", "the reverse SDE by Euler's method"),
-    "reverse-diffusion": Sampler(reverse_diffusion, "t", "the forward chain reversed term by term"),
+    "ddim": Sampler(ddim, "lam", "order 1; eta = 1 is DDPM's ancestral step", orders={None: 1}),
+    "deis-tab": Sampler(
+        deis_tab, "quadratic", "DEIS, the noise a polynomial in t of degree `order` 0-3", orders=_DEGREES, exact="t"
+    ),
+    "deis-rho-ab": Sampler(
+        deis_rho_ab,
+        "quadratic",
+        "DEIS, the noise a polynomial in rho of degree `order` 0-3",
+        orders=_DEGREES,
+        exact="rho",
+    ),
+    "deis-rho-rk4": Sampler(
+        partial(rho_rk, tableau=RK4), "karras", "DEIS, classical Runge-Kutta in rho", orders={None: 4}
+    ),
+    "dpm-solver": Sampler(dpm_solver, "lam", "singlestep, noise, `order` 1-3 evaluations a step", orders=_ONE_TO[3]),
+    "dpm-solver-fast": Sampler(
+        dpm_solver, "lam", "DPM-Solver with `steps` evaluations in all, mixed orders", orders={None: 2}
+    ),
+    "dpmpp-1": Sampler(
+        partial(dpm_solver, order=1, prediction="data"), "lam", "DPM-Solver++(1), which is DDIM", orders={None: 1}
+    ),
+    "dpmpp-2s": Sampler(
+        partial(dpm_solver, order=2, prediction="data"), "lam", "DPM-Solver++(2S), singlestep", orders={None: 2}
+    ),
+    "dpmpp-3s": Sampler(
+        partial(dpm_solver, order=3, prediction="data"), "lam", "DPM-Solver++(3S), singlestep", orders={None: 3}
+    ),
+    "dpmpp-2m": Sampler(dpmpp_2m, "lam", "DPM-Solver++(2M), multistep of order 2", orders={None: 2}),
+    "dpmpp-3m": Sampler(
+        dpmpp_3m, "lam", "DPM-Solver++(3M) with the factor that makes it of order 3", orders={None: 3}, exact="lam"
+    ),
+    "sde-dpmpp-2m": Sampler(
+        partial(dpmpp_2m, tau=1.0), "lam", "SDE-DPM-Solver++(2M)", orders={None: 2}, still={"tau": 0.0}, weak=2
+    ),
+    "unipc": Sampler(
+        unipc,
+        "lam",
+        "predictor-corrector, order `order` + 1",
+        orders={p: p + 1 for p in range(1, 7)},
+        exact="lam",
+    ),
+    "unip": Sampler(
+        partial(unipc, corrector=False), "lam", "UniPC without its corrector", orders=_ONE_TO[6], exact="lam"
+    ),
+    "usf": Sampler(
+        usf,
+        "lam",
+        "prediction, order, points, corrector decided at every step; UniPC-3 unless told",
+        orders={None: 4},
+    ),
+    "sa-solver": Sampler(
+        sa_solver,
+        "lam",
+        "stochastic Adams, predictor and corrector, noise `tau`",
+        orders={1: 2, 2: 3, 3: 4},
+        still={"tau": 0.0},
+        weak=2,
+        exact="lam",
+    ),
+    "er-sde": Sampler(
+        er_sde,
+        "lam",
+        "extended reverse SDE of any noise scale, `order` 1-3",
+        orders=_ONE_TO[3],
+        still={"scale": "ode"},
+        weak=3,
+        exact="rho",
+    ),
+    "heun": Sampler(heun, "karras", "EDM's sampler; `churn` adds noise", terminal=True, orders={None: 2}),
+    "restart": Sampler(
+        restart,
+        "karras",
+        "Heun, going back up by noise and down again",
+        terminal=True,
+        orders={None: 2},
+        still={"intervals": ()},
+    ),
+    "s-pndm": Sampler(s_pndm, "quadratic", "pseudo linear multistep of two values", orders={None: 2}),
+    "f-pndm": Sampler(
+        f_pndm, "quadratic", "pseudo linear multistep of four values, Runge-Kutta start", orders={None: 2}
+    ),
+    "ipndm": Sampler(ipndm, "karras", "constant Adams weights, no Runge-Kutta start", orders=_AT_MOST_TWO),
+    "hb": Sampler(
+        heavy_ball,
+        "quadratic",
+        "Adams with heavy-ball momentum `beta`, for strong guidance",
+        orders=dict.fromkeys(range(1, 5), 1),
+    ),
+    "ghvb": Sampler(ghvb, "quadratic", "generalised heavy ball, `order` 1-4, damping `beta`", orders=_AT_MOST_TWO),
+    "ge": Sampler(
+        gradient_estimation, "lam", "gradient estimation, 2 eps_0 - eps_1, for 5 to 10 steps", orders={None: 1}
+    ),
+    "bdia": Sampler(bdia, "quadratic", "two states, undone exactly; gamma = 1 is of order 2", orders={None: 2}),
+    "o-belm": Sampler(o_belm, "quadratic", "two states, undone exactly, order 2 on any grid", orders={None: 2}),
+    "flow-euler": Sampler(
+        partial(flow, order=1), "t", "rectified flow by Euler's method, which is DDIM", orders={None: 1}
+    ),
+    "flow-ab": Sampler(
+        flow,
+        "t",
+        "rectified flow by Adams and Bashforth, the flow a polynomial in t",
+        orders=_ONE_TO[4],
+        exact="t",
+    ),
+    "euler-maruyama": Sampler(euler_maruyama, "t", "the reverse SDE by Euler's method", weak=1),
+    "reverse-diffusion": Sampler(reverse_diffusion, "t", "the forward chain reversed term by term", weak=1),
     "predictor-corrector": Sampler(predictor_corrector, "t", "reverse diffusion, with Langevin steps before each step"),
-    "ancestral": Sampler(ancestral, "t", "DDPM's ancestral sampling"),
+    "ancestral": Sampler(ancestral, "t", "DDPM's ancestral sampling", weak=1),
 }
 
 
