@@ -31,8 +31,8 @@ Orders = Mapping[Any, int]  # by the option `order`, or None
 
 @dataclass(frozen=True)
 class Sampler:
-    """A builder, the grid it is published with, and what it claims; `tests/diffusion/test_plan_claims.py` measures every claim,
-    and fails for a sampler without one.
+    """A builder, the grid it is published with, and what it claims: `tests/diffusion/test_plan_claims.py` measures
+    every claim, and fails for a sampler without one.
 
     make      (schedule, ts, **options) -> Plan
     grid      see `grid.time_grid`
