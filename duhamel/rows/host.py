@@ -1,6 +1,7 @@
 """Walk through a plan on the host, one step at a time: the loop of the checks, the canonical form and PyTorch."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from .plan import Plan
@@ -58,6 +59,22 @@ def asked(
         env = yield from evaluations(pattern, coef, tau, {**slots, **draws(), **(consts or {})})
         slots = {**slots, **kept(pattern, env)}
     return slots
+
+
+def advance(
+    plan: Plan,
+    n: int,
+    models: Callable | Sequence[Callable],
+    slots: Mapping[str, Any],
+    *,
+    consts: Mapping[str, Any] | None = None,
+    draw: Callable[[int, int], Any] | None = None,
+) -> dict[str, Any]:
+    """The slots after step n of the plan, from those before it: `march`, one step at a time."""
+    ((pattern, coef, tau, draws),) = islice(_steps(plan, draw, lambda number: number), n, n + 1)
+    slots = dict.fromkeys(plan.slots, slots["x"] * 0) | dict(slots)
+    env = step(pattern, coef, tau, {**slots, **draws(), **(consts or {})}, as_models(plan, models))
+    return {**slots, **kept(pattern, env)}
 
 
 def _steps(plan: Plan, draw: Callable | None, cast: Callable) -> Iterator[tuple[Any, ...]]:

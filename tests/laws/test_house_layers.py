@@ -10,7 +10,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "duhamel").rglob("*.py"))
 NUMPY_ONLY = [
-    *(f"duhamel.rows.{name}" for name in ("pattern", "step", "plan", "canonical", "checks", "io", "show", "run_torch")),
+    *(
+        f"duhamel.rows.{name}"
+        for name in ("pattern", "step", "plan", "canonical", "checks", "greedy", "io", "show", "run_torch")
+    ),
     *(f"duhamel.core.{name}" for name in ("phi", "quadrature", "grid", "status")),
     "duhamel.diffusion.schedule",
     "duhamel.diffusion.plans",

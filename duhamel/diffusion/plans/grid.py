@@ -5,6 +5,7 @@ model's own word on the clean sample, and the steps before it go to `t_min`.
 """
 
 from difflib import get_close_matches
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,18 @@ def time_grid(
     n = steps - 1 if terminal else steps
     ts = np.array([top]) if n == 0 else _interior(schedule, top, bottom, n, kind)
     return np.append(ts, schedule.t_zero) if terminal else ts
+
+
+def refined(schedule: Schedule, ts: Any, parts: int) -> np.ndarray:
+    """`ts` with each step cut into `parts` of equal log rho (of equal rho towards sigma = 0): what a teacher walks."""
+    ts, parts = check_times(schedule, ts), check_steps(parts)
+    rho, places = np.asarray(schedule.rho(ts)), np.arange(1, parts + 1) / parts
+    fine = [rho[:1]]
+    for a, b in pairwise(rho):
+        fine.append(a * (b / a) ** places if b > 0 else a * (1 - places))
+    out = np.asarray(schedule.t_of_rho(np.concatenate(fine)), np.float64)
+    out[::parts] = ts
+    return out
 
 
 def _interior(schedule: Schedule, top: float, bottom: float, n: int, kind: str) -> np.ndarray:
