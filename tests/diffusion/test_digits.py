@@ -142,8 +142,8 @@ def test_quality_tells_good_from_bad():
 
 
 def test_gaussians_of_the_classes_have_the_digits_moments():
-    """Mean and covariance of the mixture are those of the training images (plus rounding), and classes are told apart."""
-    (images, labels), (held, held_labels) = digits.data()
+    """Mean and covariance of the mixture are those of the images, plus rounding; classes are told apart."""
+    (images, _), (held, held_labels) = digits.data()
     flat = images.reshape(-1, 64).astype(float)
     data = digits.class_gaussians(EDM(0.01, 30.0))
     assert np.allclose(data.mean(), flat.mean(0), atol=1e-6)
