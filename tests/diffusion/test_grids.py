@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
 from duhamel.diffusion.plans.grid import GRIDS, PUBLISHED, time_grid
+from duhamel.diffusion.plans.multistep import multistep
+from duhamel.diffusion.plans.nonuniform import bound
 from duhamel.diffusion.schedule import EDM, VE, VP, Cosine, Flow
 
 SCHEDULES = [VP(), VE(), Cosine(), EDM(), Flow()]
@@ -53,3 +55,57 @@ def test_fewer_published_steps_keep_the_ends():
     levels = np.log(PUBLISHED["ays-sd15"])
     rho = EDM().rho(time_grid(EDM(), 3, "ays-sd15"))
     np.testing.assert_allclose(np.log(rho), levels[[0, 3, 6, 9]], rtol=1e-12)
+
+
+def test_arctan_is_the_best_grid_of_ddim_for_unit_gaussians():
+    """DDIM shrinks such data by a product of cosines of the steps in arctan(rho): largest for equal steps."""
+    schedule = EDM(0.01, 30.0)
+
+    def miss(ts):
+        rho = schedule.rho(ts)
+        gains = 1 - (rho[:-1] - rho[1:]) * rho[:-1] / (1 + rho[:-1] ** 2)
+        return np.log(np.sqrt((1 + rho[-1] ** 2) / (1 + rho[0] ** 2)) / np.prod(gains))
+
+    ts = time_grid(schedule, 6, "arctan")
+    found = optimize.minimize(
+        lambda inner: miss(np.array([ts[0], *inner, ts[-1]])),
+        ts[1:-1] * np.array([1.1, 0.95, 1.08, 0.9, 1.05]),
+        method="Nelder-Mead",
+        options={"xatol": 1e-9, "fatol": 1e-14, "maxiter": 4000},
+    )
+    np.testing.assert_allclose(found.x, ts[1:-1], rtol=1e-5)
+
+
+def test_the_information_grid_tells_as_much_at_every_step():
+    rho = VP().rho(time_grid(VP(), 7, "information"))
+    told = np.diff(0.5 * np.log1p(rho**-2.0))
+    np.testing.assert_allclose(told, told[0], rtol=1e-9)
+
+
+def test_the_bound_of_a_table_is_that_of_the_sampler_s_own_weights():
+    schedule, ts = VP(), VP().t_of_lam(np.array([-2, -1.2, -0.3, 0.1, 0.9, 1.7, 2.2]))
+    plan = multistep("third", schedule, ts, order=3, lower_final=True)
+    (segment,) = plan.segments
+    sigma, total = schedule.sigma(ts), 0.0
+    error = sigma**2 / schedule.alpha(ts)
+    for n in range(6):
+        w = [float(c[n]) for c in segment.coef[1:-1]][::-1]
+        total += sum(abs(w[j]) * error[n - j] for j in range(3) if n >= j) * schedule.rho(ts[-1]) / sigma[n + 1]
+    assert bound(schedule.lam(ts)) == pytest.approx(total, rel=1e-12)
+
+
+@pytest.mark.parametrize("steps", [4, 6, 10])
+def test_no_grid_has_smaller_weights_than_dm_nonuniform(steps):
+    """Nor a perturbed one: a local minimum, below every fixed grid; the same levels for every schedule."""
+    schedule = VP()
+    lam = np.asarray(schedule.lam(time_grid(schedule, steps, "dm-nonuniform")))
+    least, rng = bound(lam), np.random.default_rng(0)
+    for kind in ("lam", "t", "quadratic", "karras", "beta", "information"):
+        assert bound(schedule.lam(time_grid(schedule, steps, kind))) > 1.1 * least
+    for _ in range(20):
+        moved = lam.copy()
+        moved[1:-1] += 0.02 * rng.standard_normal(steps - 1) * np.minimum(np.diff(lam)[:-1], np.diff(lam)[1:])
+        assert bound(moved) >= least * (1 - 1e-7)
+    ends = {"t_max": schedule.rho(schedule.t_max), "t_min": schedule.rho(schedule.t_min)}
+    rho = time_grid(EDM(1e-3, 200.0), steps, "dm-nonuniform", **ends)
+    np.testing.assert_allclose(-np.log(rho), lam, rtol=1e-6, atol=1e-6)

@@ -14,6 +14,7 @@ from scipy import special
 from duhamel.core import grid
 
 from ..schedule import Schedule
+from .nonuniform import nonuniform_levels
 
 # sigma/alpha of ten steps that Align Your Steps (Sabour et al., arXiv 2404.14507) found for Stable Diffusion 1.5, SDXL
 # and Stable Video Diffusion, as the authors published them; sigma = 0 follows.
@@ -22,7 +23,11 @@ PUBLISHED = {
     "ays-sdxl": (14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.380, 0.234, 0.113),
     "ays-svd": (700.0, 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173, 0.034),
 }
-GRIDS = ("lam", "t", "quadratic", "karras", "polyexponential", "beta", "linear-quadratic", *PUBLISHED)
+GRIDS = (
+    *("lam", "t", "quadratic", "karras", "polyexponential", "beta", "linear-quadratic"),
+    *("arctan", "information", "dm-nonuniform"),
+    *PUBLISHED,
+)
 
 
 def time_grid(
@@ -43,6 +48,10 @@ def time_grid(
               "beta"             quantiles in t of Beta(0.6, 0.6): denser at both ends (Lee et al., arXiv 2407.12173)
               "linear-quadratic" half of the steps as small as those of a thousand, at the noisy end, then growing
                                  quadratically (Movie Gen, arXiv 2410.13720; for flows)
+              "arctan"           uniform in arctan(rho): DDIM's best for Gaussian data of variance 1 (arXiv 2404.14507)
+              "information"      uniform in log(1 + rho^-2), twice what x_t tells of such data: the best for the reverse
+                                 SDE by the bound that `search.ays` makes small
+              "dm-nonuniform"    the smallest weights of a third-order sampler; see `nonuniform` (arXiv 2402.17376)
               "ays-sd15", "ays-sdxl", "ays-svd"  published noise levels, log rho interpolated to other numbers of steps;
                                  they bring their own ends
     terminal  True: the last time is that of sigma = 0, and counts as one of the steps
@@ -90,6 +99,14 @@ def _interior(schedule: Schedule, top: float, bottom: float, n: int, kind: str) 
         ts = schedule.t_of_lam(even if kind == "lam" else last + (first - last) * (1 - places) ** 1.5)
     elif kind == "karras":
         ts = schedule.t_of_rho(grid.karras(float(schedule.rho(top)), float(schedule.rho(bottom)), n))
+    elif kind == "arctan":
+        first, last = np.arctan(schedule.rho(np.array([top, bottom])))
+        ts = schedule.t_of_rho(np.tan(grid.uniform(first, last, n)))
+    elif kind == "information":
+        first, last = np.log1p(np.asarray(schedule.rho(np.array([top, bottom]))) ** -2.0)
+        ts = schedule.t_of_rho(np.expm1(grid.uniform(first, last, n)) ** -0.5)
+    elif kind == "dm-nonuniform":
+        ts = schedule.t_of_lam(nonuniform_levels(schedule.lam(top), schedule.lam(bottom), n))
     else:
         near = get_close_matches(str(kind), GRIDS, 1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
