@@ -78,7 +78,13 @@ def slope(nfes: Sequence[int], errors: Sequence[float]) -> float:
     return float(-np.polyfit(np.log(nfes), np.log(errors), 1)[0])
 
 
-def draw(context: Context, id: str, curves: Mapping[str, tuple[Sequence[int], Sequence[float]]], title: str) -> None:
+def draw(
+    context: Context,
+    id: str,
+    curves: Mapping[str, tuple[Sequence[int], Sequence[float]]],
+    title: str,
+    error: str = "RMS distance to the exact end",
+) -> None:
     """Error over evaluations, one curve for each sampler."""
     import matplotlib.pyplot as plt
 
@@ -88,6 +94,6 @@ def draw(context: Context, id: str, curves: Mapping[str, tuple[Sequence[int], Se
         figure, axes = plt.subplots()
         for label, (nfes, errors) in curves.items():
             axes.loglog(nfes, errors, marker="o", markersize=3, label=label)
-        axes.set(xlabel="model evaluations", ylabel="RMS distance to the exact end", title=title)
+        axes.set(xlabel="model evaluations", ylabel=error, title=title)
         axes.legend(fontsize=8)
         context.figure(f"{id}-error", figure)

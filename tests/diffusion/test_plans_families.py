@@ -34,6 +34,11 @@ def noise_model(schedule, mean=0.0):
     return lambda t, x: (x - mean - schedule.alpha(t) * (D(t, x) - mean)) / schedule.sigma(t)
 
 
+def score_model(schedule, mean=0.0):
+    eps = noise_model(schedule, mean)
+    return lambda t, x: -eps(t, x) / schedule.sigma(t)
+
+
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
 def test_families_meet(schedule):
     def plan(name, **options):
@@ -139,12 +144,14 @@ def test_a_mean_reverting_sampler_is_the_ordinary_one_around_mu(prediction, tau)
 def test_any_sampler_goes_around_mu():
     """Momentum and correctors too: their rows that hold no state get no column."""
     schedule, mu = MeanReverting(), -0.4
-    x = np.linspace(-1.0, 1.0, 5)
-    for name in ("unipc", "ghvb", "heun", "o-belm"):
+    x, z = np.linspace(-1.0, 1.0, 5), np.random.default_rng(0).normal(size=(8, 5))
+    draw = lambda n, d: z[n]  # noqa: E731
+    for name in ("unipc", "ghvb", "heun", "o-belm", "euler-maruyama"):
         plan = build(name, schedule, 8, terminal=False)
-        make = denoiser if plan.prediction == "data" else noise_model
-        *_, a = march(plan, [make(schedule)], {"x": x})
-        *_, b = march(mean_reverting(plan), [make(schedule, mu)], {"x": x + mu}, consts={"mu": np.full(5, mu)})
+        make = {"data": denoiser, "noise": noise_model, "score": score_model}[plan.prediction or "data"]
+        *_, a = march(plan, [make(schedule)], {"x": x}, draw=draw)
+        around = {"consts": {"mu": np.full(5, mu)}, "draw": draw}
+        *_, b = march(mean_reverting(plan), [make(schedule, mu)], {"x": x + mu}, **around)
         np.testing.assert_allclose(b["x"], a["x"] + mu, atol=1e-12, err_msg=name)
 
 
@@ -160,7 +167,7 @@ def test_any_sampler_goes_around_mu():
         (lambda: build("bdia", VP(), 9, gamma=0.0), "gamma"),
         (lambda: build("restart", EDM(), 18, intervals=((0.3, 0.06, 2, 3),)), "rho_low"),
         (lambda: build("restart", EDM(), 1, intervals=((0.06, 0.3, 2, 3),)), "nearest"),
-        (lambda: mean_reverting(build("reverse-diffusion", VP(), 9)), "predicts"),
+        (lambda: mean_reverting(build("flow-euler", Flow(), 9)), "predicts"),
         (lambda: Flow(shift=0.0), "shift"),
         (lambda: MeanReverting(sigma_inf=-1.0), "sigma_inf"),
     ],

@@ -23,8 +23,8 @@ def mean_reverting(plan: Plan) -> Plan:
     MR Sampler (Li et al., arXiv 2502.07856): with "dpmpp-2m" its PF-ODE solver of order 2 for data prediction, with
     "unip" of prediction "noise" the one for noise, with "sde-dpmpp-2m" the SDE solvers; mu = 0 is the plan itself.
     """
-    if plan.prediction not in ("data", "noise"):
-        raise ValueError(f"plan {plan.name!r} predicts {plan.prediction!r}; build one for 'data' or 'noise'.")
+    if plan.prediction not in ("data", "noise", "score"):
+        raise ValueError(f"plan {plan.name!r} predicts {plan.prediction!r}; build one for data, noise or score.")
     values = 1.0 if plan.prediction == "data" else 0.0
     states = _states(plan.patterns)
     segments = tuple(_around(segment, states, values) for segment in plan.segments)
