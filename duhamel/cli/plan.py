@@ -88,6 +88,24 @@ class PlanCompare:
 
 
 @dataclass
+class PlanTree:
+    """Which published samplers are one and the same, to rounding: families, and who differs only in its first steps."""
+
+    json: Json = None
+    """Write the records to this file."""
+    name: str = "tree"
+    """The folder in runs/."""
+    runs: Path = Path("runs")
+    """Where the folders of runs are."""
+
+    def run(self) -> int:
+        from duhamel.jobs.plan_family import family_tree
+
+        family_tree(self.json, self.name, self.runs)
+        return 0
+
+
+@dataclass
 class Plan:
     """Diffusion samplers as data: list, print, check and compare them."""
 
@@ -96,6 +114,7 @@ class Plan:
         | Annotated[PlanShow, subcommand("show")]
         | Annotated[PlanCheck, subcommand("check")]
         | Annotated[PlanCompare, subcommand("compare")]
+        | Annotated[PlanTree, subcommand("tree")]
     )
 
     def run(self) -> int:

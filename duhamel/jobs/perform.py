@@ -22,8 +22,10 @@ def perform(
     json: Path | None = None,
     log: bool = True,
     to_records: Callable[[Chapter], Iterable[Record]] = lambda chapter: chapter.records,
+    in_words: Callable[[], str] | None = None,
 ) -> Chapter:
-    """Do the work, print its tables and records, and write metrics, `json` and the page of the run."""
+    """Do the work, print its tables (or `in_words`, where that reads better) and records, and write metrics, `json` and
+    the page of the run."""
     start = time.perf_counter()
     with Steps([run.folder.name]) as steps:
         chapter = work(Context(run, fast, steps.start(run.folder.name)))
@@ -34,7 +36,9 @@ def perform(
         run.log(**{record.name: record.value for record in found})
     if json is not None:
         write_json(json, found)
-    for one in chapter.tables:
+    if in_words is not None:
+        say(in_words())
+    for one in () if in_words else chapter.tables:
         table(one.columns, one.rows, right=one.columns[1:])
     if chapter.records:
         records(chapter.records)

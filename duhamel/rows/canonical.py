@@ -13,7 +13,7 @@ point.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ class Canonical:
     args        for each evaluation, the further arrays it receives, shape (number of args, B, *element)
     states      kept slots at the end, shape (slots, B, *element); row 0 is x
     prediction  what the F are
+    consts      the constants among the basis
     """
 
     basis: tuple[str, ...]
@@ -43,6 +44,22 @@ class Canonical:
     args: tuple[np.ndarray, ...]
     states: np.ndarray
     prediction: str | None
+    consts: tuple[str, ...] = ()
+
+    def without(self, *names: str) -> "Canonical":
+        """The form where these draws or constants are zero, and the draws that nothing reads are gone as well."""
+        tables = [self.points, *self.args, self.states]
+        read = [any(np.any(table[:, k] != 0) for table in tables) for k in range(len(self.basis))]
+        idle = [name.startswith("z[") and not read[k] for k, name in enumerate(self.basis)]
+        keep = [k for k, name in enumerate(self.basis) if name not in names and not idle[k]]
+        return replace(
+            self,
+            basis=tuple(self.basis[k] for k in keep),
+            points=self.points[:, keep],
+            args=tuple(a[:, keep] for a in self.args),
+            states=self.states[:, keep],
+            consts=tuple(name for name in self.consts if name not in names),
+        )
 
     def coefficient(self, row: int | None, name: str) -> Any:
         """Of a basis name in evaluation point `row` (from 0), or in the final x for None."""
@@ -94,6 +111,7 @@ def canonical(
         tuple(np.reshape(list(args), (-1, *shape)) for *_, args in record),
         np.stack([last[name] for name in slots]),
         plan.prediction,
+        plan.consts,
     )
     return form if prediction in (None, plan.prediction) else converted(form, prediction, alpha, sigma)
 
@@ -121,7 +139,7 @@ def converted(form: Canonical, prediction: str, alpha: Callable | None, sigma: C
         points[k] = rewrite(form.points[k], k)
     args = tuple(np.reshape([rewrite(a, k) for a in rows], rows.shape) for k, rows in enumerate(form.args))
     states = np.stack([rewrite(row, len(points)) for row in form.states])
-    return Canonical(form.basis, form.tau, form.model, points, args, states, prediction)
+    return replace(form, points=points, args=args, states=states, prediction=prediction)
 
 
 def affine(prediction: str | None, alpha: Any, sigma: Any) -> tuple[Any, Any]:
@@ -150,8 +168,14 @@ def distance(
     """Largest difference between the canonical forms of two plans, relative to the largest number of each row;
     infinity when they evaluate other models or at other times, or draw or read another number of arrays."""
     f = canonical(a, slots=slots)
-    g = canonical(b, f.prediction, alpha, sigma, slots=slots)
-    if len(f.basis) != len(g.basis) or a.consts != b.consts or not np.array_equal(f.model, g.model):
+    return difference(f, canonical(b, f.prediction, alpha, sigma, slots=slots))
+
+
+def difference(f: Canonical, g: Canonical) -> float:
+    """`distance` of two plans whose canonical forms are known; F must be the same prediction in both."""
+    if f.prediction != g.prediction:
+        raise ValueError(f"one form has F = {f.prediction!r}, the other {g.prediction!r}; see `converted`.")
+    if len(f.basis) != len(g.basis) or not np.array_equal(f.model, g.model) or f.consts != g.consts:
         return np.inf
     if not np.allclose(f.tau, g.tau, rtol=1e-9, atol=1e-12) or list(map(len, f.args)) != list(map(len, g.args)):
         return np.inf

@@ -164,7 +164,7 @@ def test_any_sampler_goes_around_mu():
         (lambda: build("er-sde", VP(), 9, order=4), "order"),
         (lambda: build("sa-solver", VP(), 9, evaluate="P"), "PECE"),
         (lambda: build("bdia", VP(), 9, terminal=True), "sigma = 0"),
-        (lambda: build("bdia", VP(), 9, gamma=0.0), "gamma"),
+        (lambda: build("bdia", VP(), 9, gamma=-0.1), "gamma"),
         (lambda: build("restart", EDM(), 18, intervals=((0.3, 0.06, 2, 3),)), "rho_low"),
         (lambda: build("restart", EDM(), 1, intervals=((0.06, 0.3, 2, 3),)), "nearest"),
         (lambda: mean_reverting(build("flow-euler", Flow(), 9)), "predicts"),

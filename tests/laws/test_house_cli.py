@@ -25,6 +25,7 @@ COMMANDS = [
     ("plan", "show"),
     ("plan", "check"),
     ("plan", "compare"),
+    ("plan", "tree"),
     ("papers",),
     ("papers", "list"),
     ("papers", "show"),

@@ -24,12 +24,12 @@ def bdia(schedule: Schedule, ts: Any, gamma: float = 1.0) -> Plan:
     """BDIA (Zhang et al., arXiv 2307.10829): x_(i-1) = gamma x_(i+1) - gamma Phi(x_i, back) + Phi(x_i, on), Phi DDIM's.
 
     gamma = 1 (a leapfrog in rho, of order 2) or 0.96 for inversion; going back over n steps magnifies rounding by
-    gamma^-n, so gamma = 0.5 cannot be undone in float32 beyond 20 steps. One evaluation a step; the first is DDIM's.
-    Its last two states are needed to go back: slots "x" and "before".
+    gamma^-n, so gamma = 0.5 cannot be undone in float32 beyond 20 steps; gamma = 0 is DDIM. One evaluation a step; the
+    first is DDIM's. Its last two states are needed to go back: slots "x" and "before".
     """
     ts = _noisy(schedule, ts, "bdia")
-    if not 0 < gamma <= 1:
-        raise ValueError(f"gamma = {gamma}; it lies in (0, 1], and 1 magnifies rounding least.")
+    if not 0 <= gamma <= 1:
+        raise ValueError(f"gamma = {gamma}; it lies in [0, 1]: 1 magnifies rounding least, 0 is DDIM.")
     on, on_noise = _ddim(schedule, ts[:-1], ts[1:])
     back, back_noise = _ddim(schedule, ts[1:-1], ts[:-2])
     here = on.copy()
