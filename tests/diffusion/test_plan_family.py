@@ -27,6 +27,7 @@ KNOWN = [
         "sa-solver(order=1, corrector_order=0, tau=0.0)",
         "er-sde(order=1, scale='ode')",
         "ipndm(order=1)",
+        "ipndm-v-as-shipped(order=1)",
         "hb(order=1, beta=1.0)",
         "ghvb(order=1, beta=1.0)",
         "ge(gamma=1.0)",
@@ -64,6 +65,7 @@ KNOWN = [
     {"ipndm(order=3)", "hb(order=3, beta=1.0)", "ghvb(order=3, beta=1.0)"},
     {"ipndm(order=2)", "hb(order=2, beta=1.0)", "ghvb(beta=1.0)", "ge(gamma=1.5)"},
     {"hb(order=1)", "ghvb(order=1)"},
+    {"deis-rho-ab(order=1)", "ipndm-v-as-shipped(order=2)"},
     {"heun", "deis-rho-heun", "restart(intervals=())"},
 ]
 

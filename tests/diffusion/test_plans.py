@@ -24,6 +24,7 @@ STOCHASTIC_EULER = (
     "reverse-diffusion",
     "predictor-corrector",
 )  # exact only in the limit, even on one data point
+INCONSISTENT = ("ipndm-v-as-shipped",)  # its weights of order 4 do not add up to one
 W, M, S = np.array([0.3, 0.5, 0.2]), np.array([-2.0, 0.5, 1.5]), np.array([0.5, 0.6, 0.4])
 
 
@@ -74,29 +75,6 @@ def test_order_does_not_depend_on_the_schedule(name):
     options = {} if name == "dpmpp-3m" else {"order": 2}
     for schedule in (EDM(), Cosine()):
         assert abs(observed_order(name, schedule, (160, 320, 640), 0.05, **options)[-1] - 3) < 0.2
-
-
-def test_the_published_third_order_of_dpmpp_without_its_factor_two_is_of_order_two():
-    """The D2 weights of our plan, halved, are what the published code computes."""
-
-    def published(n):
-        plan = build("dpmpp-3m", VP(), n, t_min=VP().t_of_rho(0.05))
-        (segment,) = plan.segments
-        lam, coef = VP().lam(plan.t), [np.array(np.broadcast_to(c, (n,))) for c in segment.coef]
-        for k in range(2, n):
-            h, alpha = lam[k + 1] - lam[k], VP().alpha(plan.t[k + 1])
-            r0, r1 = (lam[k] - lam[k - 1]) / h, (lam[k - 1] - lam[k - 2]) / h
-            phi3 = ((np.expm1(-h)) / h + 1) / h - 0.5
-            half = alpha * phi3 / (r0 + r1)  # of D2 = 2 (D1_0 - D1_1) / (r0 + r1), entering with the sign of -phi3
-            coef[1][k] += half * (1 / r1)
-            coef[2][k] += half * (-1 / r0 - 1 / r1)
-            coef[3][k] += half / r0
-        return Plan("published", (Segment(segment.pattern, tuple(coef), segment.tau),), plan.t, "data")
-
-    data, end = Mixture1D(VP(), W, M, S**2), VP().t_of_rho(0.05)
-    x = data.quantile((np.arange(100) + 0.5) / 100, 1.0)
-    slopes = order(published, model(VP(), "data"), x, data.quantile_map(x, 1.0, end), (160, 320, 640))
-    assert abs(slopes[-1] - 2) < 0.2, slopes
 
 
 def same(a, b, schedule):
@@ -193,7 +171,7 @@ def test_the_rows_of_unipc_are_exact_on_polynomials_in_lambda(corrector, p):
 
 @pytest.mark.parametrize("terminal", [False, True])
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
-@pytest.mark.parametrize("name", [n for n in SAMPLERS if n not in STOCHASTIC_EULER])
+@pytest.mark.parametrize("name", [n for n in SAMPLERS if n not in (*STOCHASTIC_EULER, *INCONSISTENT)])
 def test_constant_data_and_noise_are_kept(name, schedule, terminal):
     terminal = terminal and name not in INVERTIBLE
     assert consistency(build(name, schedule, 11, terminal=terminal), schedule.alpha, schedule.sigma) < 1e-12

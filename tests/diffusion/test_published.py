@@ -12,6 +12,8 @@ from duhamel.diffusion.adaptive import dpm_solver_adaptive
 from duhamel.diffusion.mixture1d import Mixture1D
 from duhamel.diffusion.plans.registry import build
 from duhamel.diffusion.schedule import EDM, VE, VP
+from duhamel.rows.canonical import distance
+from duhamel.rows.checks import consistency
 from duhamel.rows.host import march
 
 X = np.array([0.7, -1.3, 2.1])
@@ -63,9 +65,10 @@ def test_dpm_solver_2_and_3_as_printed():
 
 
 def test_dpmpp_2m_and_3m_as_printed():
-    """3M with D2 = 2 (D1_0 - D1_1) / (r0 + r1)."""
+    """3M with D2 = 2 (D1_0 - D1_1) / (r0 + r1), and as code has it, without the 2."""
     s = EDM()
-    for name in ("dpmpp-2m", "dpmpp-3m"):
+    for name in ("dpmpp-2m", "dpmpp-3m", "dpmpp-3m-as-shipped"):
+        factor = 1 if name == "dpmpp-3m-as-shipped" else 2
         plan, x, old = build(name, s, 8), X, []
         lam = s.lam(plan.t)
         for n, (a, b) in enumerate(zip(plan.t[:-1], plan.t[1:], strict=True)):
@@ -80,7 +83,7 @@ def test_dpmpp_2m_and_3m_as_printed():
             else:
                 r0, r1 = (lam[n] - lam[n - 1]) / h, (lam[n - 1] - lam[n - 2]) / h
                 d10, d11 = (old[0] - old[1]) / r0, (old[1] - old[2]) / r1
-                d1, d2 = d10 + r0 / (r0 + r1) * (d10 - d11), 2 * (d10 - d11) / (r0 + r1)
+                d1, d2 = d10 + r0 / (r0 + r1) * (d10 - d11), factor * (d10 - d11) / (r0 + r1)
                 phi2 = -phi1 / h + 1
                 phi3 = phi2 / h - 0.5
                 x = base + s.alpha(b) * (phi1 * old[0] + phi2 * d1 - phi3 * d2)
@@ -166,6 +169,19 @@ def test_deis_by_scipys_quadrature_in_t():
 
             x = x + s.alpha(b) * quad(integrand, a, b, epsabs=1e-14, epsrel=1e-12)[0] * e
     close(run(plan, s), x)
+
+
+def test_the_variable_step_ipndm_as_shipped_is_adams_and_bashforth_only_here_and_there():
+    """Orders 1 and 2 everywhere, order 3 on equal steps in rho, order 4 nowhere: on EDM's grid it is not consistent."""
+    s = EDM()
+    for order in (1, 2, 3, 4):
+        for grid in ("t", "karras"):
+            shipped = build("ipndm-v-as-shipped", s, 6, order=order, grid=grid)
+            adams = build("deis-rho-ab", s, 6, order=order - 1, grid=grid)
+            gap = distance(shipped, adams, s.alpha, s.sigma)
+            assert gap < 1e-12 if order < 3 or (order == 3 and grid == "t") else gap > 1e-3
+    errors = [consistency(build("ipndm-v-as-shipped", s, 10, order=k), s.alpha, s.sigma) for k in (3, 4)]
+    assert errors[0] < 1e-12 and errors[1] > 1e-3
 
 
 def test_f_pndm_as_published():

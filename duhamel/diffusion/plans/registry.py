@@ -12,6 +12,7 @@ from duhamel.methods.tableaux.low import RK4
 from duhamel.rows.plan import Plan
 
 from ..schedule import EDM, VE, VP, Cosine, Flow, MeanReverting, Schedule, SubVP
+from .as_shipped import dpmpp_3m_as_shipped, ipndm_v_as_shipped
 from .er_sde import er_sde
 from .grid import check_steps, time_grid
 from .inversion import bdia, o_belm
@@ -92,6 +93,9 @@ SAMPLERS: dict[str, Sampler] = {
     "dpmpp-3m": Sampler(
         dpmpp_3m, "lam", "DPM-Solver++(3M) with the factor that makes it of order 3", orders={None: 3}, exact="lam"
     ),
+    "dpmpp-3m-as-shipped": Sampler(
+        dpmpp_3m_as_shipped, "lam", "DPM-Solver++(3M) as code has it: half of its second derivative", orders={None: 2}
+    ),
     "sde-dpmpp-2m": Sampler(
         partial(dpmpp_2m, tau=1.0), "lam", "SDE-DPM-Solver++(2M)", orders={None: 2}, still={"tau": 0.0}, weak=2
     ),
@@ -143,6 +147,12 @@ SAMPLERS: dict[str, Sampler] = {
         f_pndm, "quadratic", "pseudo linear multistep of four values, Runge-Kutta start", orders={None: 2}
     ),
     "ipndm": Sampler(ipndm, "karras", "constant Adams weights, no Runge-Kutta start", orders=_AT_MOST_TWO),
+    "ipndm-v-as-shipped": Sampler(
+        ipndm_v_as_shipped,
+        "karras",
+        "iPNDM for unequal steps as its code has it; its default `order` 4 is not consistent",
+        orders=_ONE_TO[3],
+    ),
     "hb": Sampler(
         heavy_ball,
         "quadratic",
