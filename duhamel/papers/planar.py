@@ -36,7 +36,8 @@ class Bench:
         from duhamel.diffusion.plans.registry import build
 
         self.data, self.schedule, self.t_min = data, data.schedule, t_min
-        self.models = {p: on_host(denoiser or data.denoiser, data.schedule, p) for p in ("data", "noise", "score")}
+        self.denoiser = denoiser or data.denoiser
+        self.models = {p: on_host(self.denoiser, data.schedule, p) for p in ("data", "noise", "score")}
         self.x = self.noises(points)
         self.truth = self.end(build("deis-rho-rk4", data.schedule, reference, t_min=t_min))
 

@@ -61,6 +61,8 @@ KNOWN = [
     {"adams-lam-3", "unip(variant='exact')", "sa-solver(corrector_order=0, tau=0.0)"},
     {"sa-solver(order=2, corrector_order=0, tau=1.0)", "mr-sde-d-2 at mu=0"},
     {"unipc(variant='exact')", "sa-solver(tau=0.0)", "usf"},
+    {"unipc", "dc-solver"},  # whose ratios are 1 until they are fitted
+    {"unipc(order=2)", "dc-solver(order=2)"},
     {"ipndm", "hb(beta=1.0)", "ghvb(order=4, beta=1.0)"},
     {"ipndm(order=3)", "hb(order=3, beta=1.0)", "ghvb(order=3, beta=1.0)"},
     {"ipndm(order=2)", "hb(order=2, beta=1.0)", "ghvb(beta=1.0)", "ge(gamma=1.5)"},

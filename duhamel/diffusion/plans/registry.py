@@ -13,6 +13,7 @@ from duhamel.rows.plan import Plan
 
 from ..schedule import EDM, VE, VP, Cosine, Flow, MeanReverting, Schedule, SubVP
 from .as_shipped import dpmpp_3m_as_shipped, ipndm_v_as_shipped
+from .compensated import dc_solver
 from .er_sde import er_sde
 from .grid import check_steps, time_grid
 from .inversion import bdia, o_belm
@@ -108,6 +109,9 @@ SAMPLERS: dict[str, Sampler] = {
     ),
     "unip": Sampler(
         partial(unipc, corrector=False), "lam", "UniPC without its corrector", orders=_ONE_TO[6], exact="lam"
+    ),
+    "dc-solver": Sampler(
+        dc_solver, "lam", "UniPC, the newest value read off at a time shifted by fitted `ratios`", orders={2: 3, 3: 4}
     ),
     "usf": Sampler(
         usf,
