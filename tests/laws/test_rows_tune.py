@@ -151,3 +151,16 @@ def test_bad_input():
         fit(lambda theta: build("ddim", SPAN, 3 if theta[0] <= 0 else 4), np.zeros(1), sine, x, x)
     with pytest.raises(ValueError, match="NaN or infinity"):
         fit(affine, np.zeros(3), lambda tau, z: z / 0.0, x, x, consts={"m": x})
+
+
+def test_probes_find_what_whole_jacobians_find():
+    """Reverse mode with random directions: the same minimum, and for one component a sample the same steps."""
+    start = np.array([0.3, 0.0, -0.3])
+    family = lambda free: falling_times(np.concatenate([[0.0], free]))  # noqa: E731
+    whole = fit(family, start, DATA.denoiser, X, EXACT, iterations=5, tolerance=0.0)
+    pulled = fit(family, start, DATA.denoiser, X, EXACT, iterations=5, tolerance=0.0, probes=1)
+    assert np.allclose(whole.theta, pulled.theta, atol=1e-6)
+    x, m, target = RNG.standard_normal((60, 2, 3)), RNG.standard_normal((60, 2, 3)), RNG.standard_normal((60, 2, 3))
+    found = fit(affine, np.zeros(3), sine, x, target, consts={"m": m}, iterations=40, tolerance=0.0, probes=2)
+    exact, *_ = np.linalg.lstsq(np.stack([m.ravel(), np.sin(x).ravel(), x.ravel()], axis=1), target.ravel())
+    assert np.allclose(found.theta, exact, atol=1e-6)

@@ -1,0 +1,170 @@
+"""Where plans end, against where they should: residuals and their derivatives, as float64 on the host.
+
+Forward mode gives whole Jacobians, vmapped over parameters; reverse mode gives each sample its own gradient along a few
+directions, whatever the number of parameters. The plan's one compiled run is under both.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .pattern import Pattern
+from .plan import Plan, Segment
+from .run import run
+
+Family = Callable[[np.ndarray], Plan]
+STEP = 6e-6  # of central differences, relative: the cube root of float64's rounding
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Starts of a plan and where it should end.
+
+    x, target     states of one structure; axis 0 counts samples. With save="steps" the target is at every time of the
+                  plan, along a further axis in front
+    slots, consts, key   as for `Plan.run`
+    models        where they differ from those of `fit`, as a network conditioned on these cases' classes does
+    """
+
+    x: Any
+    target: Any
+    slots: Mapping[str, Any] = field(default_factory=dict)
+    consts: Mapping[str, Any] = field(default_factory=dict)
+    key: Any = None
+    models: Any = None
+
+
+def errors_of(plan: Plan, models: Any, cases: Cases, save: str | None = None) -> np.ndarray:
+    """Root mean square distance of each case's end to its target, over its components: shape (samples,)."""
+    with precision(cases.x):
+        return np.sqrt(squares_of(Ends(models, cases, save).residual(plan)))
+
+
+def tangents_of(family: Family, theta: np.ndarray) -> Any:
+    """d numbers / d theta by central differences: the numbers' structure, the parameters along a new axis 0."""
+    here, columns = family(theta), []
+    for k, h in enumerate(STEP * np.maximum(1.0, np.abs(theta))):
+        ends = [family(np.where(np.arange(len(theta)) == k, theta + s * h, theta)) for s in (1, -1)]
+        for plan in ends:
+            if plan.patterns != here.patterns or _shapes(plan) != _shapes(here):
+                raise ValueError(
+                    f"theta[{k}] changes the rows or the shapes of the plan; all plans of a family must have the same "
+                    "patterns, as many steps, and coefficients of the same shapes."
+                )
+        columns.append(jax.tree.map(lambda a, b, h=h: (a - b) / (2 * h), *(plan.numbers for plan in ends)))
+    return jax.tree.map(lambda *c: np.stack(c), *columns)
+
+
+def precision(x: Any) -> Any:
+    """Float64 where the state is, whatever the process's own setting."""
+    wide = any(np.result_type(leaf) in (np.float64, np.complex128) for leaf in jax.tree.leaves(x))
+    return jax.enable_x64(True) if wide else nullcontext()
+
+
+class Ends:
+    """Where plans end on some cases, against the target: float64 on the host."""
+
+    def __init__(self, models: Any, cases: Cases, save: str | None):
+        models = models if cases.models is None else cases.models
+        self.inputs = (models, cases.x, dict(cases.slots), dict(cases.consts), cases.key, save)
+        self.target = np.asarray(_flat(cases.target, save), np.float64)
+
+    def residual(self, plan: Plan) -> np.ndarray:
+        """(samples, components)"""
+        ends = np.asarray(_ends(plan.patterns, plan.numbers, *self.inputs), np.float64)
+        if ends.shape != self.target.shape:
+            raise ValueError(
+                f"the plan ends with {ends.shape} (samples, numbers), but the target has {self.target.shape}; it must "
+                "have the structure of x, and every time of the plan in front where save='steps'."
+            )
+        return ends - self.target
+
+    def jacobian(self, plan: Plan, tangents: Any, chunk: int) -> np.ndarray:
+        """(samples, components, parameters)"""
+        count = jax.tree.leaves(tangents)[0].shape[0]
+        chunk = -(-count // -(-count // chunk))  # as many in each, so that one program does
+        parts = []
+        for begin in range(0, count, chunk):
+            take = np.minimum(np.arange(begin, begin + chunk), count - 1)  # the last ones again: same shapes
+            part = jax.tree.map(lambda a, take=take: a[take], tangents)
+            parts.append(np.asarray(_tangent_ends(plan.patterns, plan.numbers, part, *self.inputs), np.float64))
+        return np.moveaxis(np.concatenate(parts)[:count], 0, -1)
+
+    def pulled(self, plan: Plan, tangents: Any, sides: np.ndarray) -> np.ndarray:
+        """sides . d residual / d theta of each sample by itself: (sides, samples, parameters)."""
+        rank = jax.tree.leaves(self.inputs[1])[0].ndim
+        numbers = tuple(
+            (tuple(_each(c, sides.shape[1], rank) for c in coef), np.repeat(tau[..., None], sides.shape[1], axis=-1))
+            for coef, tau in plan.numbers
+        )
+        return np.asarray(_pulled_back(plan.patterns, numbers, tangents, sides, *self.inputs), np.float64)
+
+
+def _each(c: np.ndarray, samples: int, rank: int) -> np.ndarray:
+    """A coefficient (steps, *element) for each sample: (steps, samples, 1, ..., *element)."""
+    c = c.reshape(c.shape[0], *(1,) * (rank - c.ndim + 1), *c.shape[1:])
+    return np.repeat(c, samples, axis=1)
+
+
+@eqx.filter_jit
+def _ends(
+    patterns: tuple[Pattern, ...], numbers: Any, models: Any, x: Any, slots: Any, consts: Any, key: Any, save: Any
+) -> Any:
+    """(samples, components). One program for all plans of the patterns and as many steps."""
+    segments = tuple(Segment(p, tuple(coef), tau) for p, (coef, tau) in zip(patterns, numbers, strict=True))
+    plan = Plan("fitted", segments, np.arange(1.0 + sum(s.steps for s in segments)))
+    return _flat(run(plan, models, x, slots=slots, consts=consts, key=key, save=save), save)
+
+
+@eqx.filter_jit
+def _tangent_ends(patterns: tuple[Pattern, ...], numbers: Any, tangents: Any, *rest: Any) -> Any:
+    """d ends along each of the tangents of the numbers: (tangents, samples, components)."""
+
+    def along(tangent: Any) -> Any:
+        return jax.jvp(lambda moved: _ends(patterns, moved, *rest), (numbers,), (tangent,))[1]
+
+    return jax.vmap(along)(tangents)
+
+
+@eqx.filter_jit
+def _pulled_back(patterns: tuple[Pattern, ...], numbers: Any, tangents: Any, sides: Any, *rest: Any) -> Any:
+    """Every sample has numbers of its own, so that one reverse run gives the gradient of each."""
+    ends, pull = jax.vjp(lambda moved: _ends(patterns, moved, *rest), numbers)
+    found = jax.vmap(lambda side: pull(side)[0])(sides.astype(ends.dtype))
+
+    def along(pulled: Any, tangent: Any, samples: int) -> Any:
+        pulled = jnp.moveaxis(pulled, samples, 1).reshape(*sides.shape[:2], -1)
+        return pulled @ tangent.reshape(len(tangent), -1).T
+
+    total = 0.0
+    for (coef, tau), (coef_moves, tau_moves) in zip(found, tangents, strict=True):
+        total = total + sum(along(c, move, 2) for c, move in zip(coef, coef_moves, strict=True))
+        total = total + along(tau, tau_moves, -1)
+    return total
+
+
+def _flat(tree: Any, save: str | None) -> Any:
+    """A state, or one at every time, as real numbers (samples, components). NumPy or JAX arrays."""
+
+    def leaf(a: Any) -> Any:
+        a = jnp.asarray(a)
+        a = jnp.moveaxis(a, 1, 0) if save == "steps" else a
+        a = a.reshape(a.shape[0], -1)
+        return jnp.concatenate([a.real, a.imag], axis=1) if jnp.iscomplexobj(a) else a
+
+    return jnp.concatenate([leaf(a) for a in jax.tree.leaves(tree)], axis=1)
+
+
+def squares_of(residual: np.ndarray) -> np.ndarray:
+    """Mean square of each case's components."""
+    return np.mean(residual**2, axis=1)
+
+
+def _shapes(plan: Plan) -> list[tuple[int, ...]]:
+    return [np.shape(a) for a in jax.tree.leaves(plan.numbers)]
