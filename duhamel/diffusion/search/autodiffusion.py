@@ -1,7 +1,7 @@
 """AutoDiffusion: times chosen from a pool by evolution, for any sampler (Li et al., arXiv 2309.10438).
 
-A genome is a subset of the pool, `steps` + 1 of its times with the first and the last; its fitness is what a user of the
-samples would say, such as an energy distance to data: no teacher, no gradient, no derivative of anything.
+A genome is a subset of the pool, `steps` + 1 of its times with the first and the last; its fitness is what a user of
+the samples would say, such as an energy distance to data: no teacher, and no derivative of anything.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,15 +39,15 @@ def choose_times(
     make     ts -> plan, such as lambda ts: build("ddim", schedule, ts=ts)
     fitness  of a plan: run it on noises that stay the same, and compare the samples with data
     pool     the times to choose from, falling, or how many: then half are uniform in t and half in log-SNR
-    It begins with the fixed grids, moved to the pool. `value` and `start` are its fitness and that of the best of those:
-    judge the result on other noises and other data.
+    It begins with the fixed grids, moved to the pool. `value` and `start` are its fitness and that of the best of
+    those: judge the result on other noises and other data.
     """
     steps = check_steps(steps)
     times = _pool(schedule, pool, t_max, t_min)
     last = len(times) - 1
     if steps > last:
         raise ValueError(f"steps = {steps}: the pool has {len(times)} times, enough for {last} steps.")
-    ends = {"t_max": float(times[0]), "t_min": float(times[-1])}
+    ends: dict[str, Any] = {"t_max": float(times[0]), "t_min": float(times[-1])}
     population = [_nearest(times, time_grid(schedule, steps, kind, **ends)) for kind in STARTS]
 
     def vary(rng: np.random.Generator, a: tuple, b: tuple) -> tuple:

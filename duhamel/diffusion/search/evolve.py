@@ -68,7 +68,8 @@ def evolve(
         chosen = list(new)
         if features and len(chosen) > children:
             rank = np.argsort(_predict(features, known, chosen), kind="stable")
-            chosen = [chosen[i] for i in rank[:children]]
+            trusted = children - children // 2  # the rest as they come, or the predictor would only confirm itself
+            chosen = [chosen[i] for i in (*rank[:trusted], *sorted(rank[trusted:])[: children // 2])]
         for genome in chosen:
             known[genome] = _finite(fitness(genome))
         history.append(min(known.values()))
