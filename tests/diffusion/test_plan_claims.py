@@ -15,7 +15,10 @@ from duhamel.rows.checks import noise_variance, order
 
 W, M, S = np.array([0.3, 0.5, 0.2]), np.array([-2.0, 0.5, 1.5]), np.array([0.5, 0.6, 0.4])
 LOUD = VP(beta_max=40.0)  # starts at rho = 2.3e4, where the first value says all that start-up can know
-NO_CLAIM = {"predictor-corrector": "its Langevin steps have a size that does not go to zero with the grid"}
+NO_CLAIM = {
+    "predictor-corrector": "its Langevin steps have a size that does not go to zero with the grid",
+    "consistency": "its model is a consistency function; with a denoiser it does not converge",
+}
 
 
 def model(schedule, prediction):

@@ -218,6 +218,7 @@ def test_evaluations_and_copies_are_what_papers_count():
         "deis-rho-rk4": 4 * n,
         "dpm-solver": 3 * n,
         "dpmpp-2s": 2 * n,
+        "sde-dpmpp-2s": 2 * n,
         "dpmpp-3s": 3 * n,
         "heun": 2 * n - 1,
         "restart": 2 * n - 1 + 2 * 4,

@@ -3,6 +3,7 @@
 For comparisons with published tables, which were made with these numbers; use `dpmpp_3m` and `deis_rho_ab` otherwise.
 """
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -39,6 +40,27 @@ def dpmpp_3m_as_shipped(schedule: Schedule, ts: Any, *, lower_final: bool = Fals
         oldest[n] += half / r1
     w = np.stack([newest, before, oldest], axis=1)
     return Plan("dpmpp-3m-as-shipped", (adams(plan.t, coef[4], w),), plan.t, "data", plan.info)
+
+
+def sde_dpmpp_3m_as_shipped(schedule: Schedule, ts: Any) -> Plan:
+    """diffusers' "sde-dpmsolver++" of order 3: D_2 as above, and in its weight -1/2 where +1/2 belongs
+
+        w = (1 - e^-z - z)/z^2 + 1/2 = int_0^z e^(v - z) (v/z)^2/2 dv,     z = 2 h
+
+    2 w is right, w lacks D_2's factor 2, and w - 1 is what is shipped: it tends to -1 with the step instead of to 0.
+    """
+    plan = dpmpp_3m(schedule, ts, tau=1.0)
+    (segment,) = plan.segments
+    lam, coef = schedule.lam(plan.t), [np.array(np.broadcast_to(c, (plan.steps,))) for c in segment.coef]
+    for n in range(2, plan.steps):
+        h = lam[n + 1] - lam[n]
+        if not np.isfinite(h):  # a last step to sigma = 0 is of order 1
+            continue
+        r0, r1 = (lam[n] - lam[n - 1]) / h, (lam[n - 1] - lam[n - 2]) / h
+        wrong = schedule.alpha(plan.t[n + 1]) * (-1 - 2 * h * float(np.real(phi(3, -2 * h)))) / (r0 + r1)
+        for read, change in (("F", 1 / r0), ("F1", -1 / r0 - 1 / r1), ("F2", 1 / r1)):
+            coef[segment.pattern.positions.index(("x_next", read))][n] += wrong * change
+    return replace(plan, name="sde-dpmpp-3m-as-shipped", segments=(replace(segment, coef=tuple(coef)),))
 
 
 def ipndm_v_as_shipped(schedule: Schedule, ts: Any, order: int = 4) -> Plan:

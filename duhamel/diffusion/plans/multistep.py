@@ -182,22 +182,24 @@ def deis_rho_ab(schedule: Schedule, ts: Any, order: int = 3) -> Plan:
     return multistep("deis-rho-ab", schedule, ts, order=order + 1, basis="rho", prediction="noise")
 
 
-def dpmpp_2m(schedule: Schedule, ts: Any, *, tau: float = 0.0, lower_final: bool = False) -> Plan:
+def dpmpp_2m(schedule: Schedule, ts: Any, *, tau: Any = 0.0, lower_final: bool = False) -> Plan:
     """DPM-Solver++(2M) (Lu et al., arXiv 2211.01095): D -> (1 + 1/2r) D_0 - 1/2r D_1, r = h_before / h. Order 2.
 
-    tau = 1 is SDE-DPM-Solver++(2M), its stochastic sibling.
+    tau = 1 is SDE-DPM-Solver++(2M), its stochastic sibling; one number, or one for each step. k-diffusion's eta is
+    tau^2; other conventions: `stochasticity.convert_strength`.
     """
-    name = "dpmpp-2m" if tau == 0 else "sde-dpmpp-2m"
+    name = "sde-dpmpp-2m" if np.any(tau) else "dpmpp-2m"
     return multistep(name, schedule, ts, order=2, tau=tau, two_node="bh2", lower_final=lower_final)
 
 
-def dpmpp_3m(schedule: Schedule, ts: Any, *, lower_final: bool = False) -> Plan:
+def dpmpp_3m(schedule: Schedule, ts: Any, *, tau: Any = 0.0, lower_final: bool = False) -> Plan:
     """DPM-Solver++(3M) with the factor 2 that makes it of order 3: D_2 = 2 (D1_0 - D1_1) / (r0 + r1).
 
     Published code leaves out the 2 and is of order 2. With it the method is the exponential Adams method of three
-    values in lambda, hence UniP-3. Its second step is 2M.
+    values in lambda, hence UniP-3. Its second step is 2M. tau = 1, or one tau for each step, is its stochastic sibling.
     """
-    return multistep("dpmpp-3m", schedule, ts, order=3, two_node="bh2", lower_final=lower_final)
+    name = "sde-dpmpp-3m" if np.any(tau) else "dpmpp-3m"
+    return multistep(name, schedule, ts, order=3, tau=tau, two_node="bh2", lower_final=lower_final)
 
 
 def unipc(

@@ -20,7 +20,8 @@ from .inversion import bdia, o_belm
 from .momentum import ghvb, gradient_estimation, heavy_ball
 from .multistep import ddim, deis_rho_ab, deis_tab, dpmpp_2m, dpmpp_3m, flow, sa_solver, unipc
 from .pndm import f_pndm, ipndm, s_pndm
-from .singlestep import dpm_solver, dpm_solver_fast, heun, restart, rho_rk
+from .renoise import consistency
+from .singlestep import dpm_solver, dpm_solver_fast, heun, restart, rho_rk, sde_dpmpp_2s
 from .stochastic import ancestral, euler_maruyama, predictor_corrector, reverse_diffusion
 from .usf import usf
 
@@ -100,6 +101,17 @@ SAMPLERS: dict[str, Sampler] = {
     "sde-dpmpp-2m": Sampler(
         partial(dpmpp_2m, tau=1.0), "lam", "SDE-DPM-Solver++(2M)", orders={None: 2}, still={"tau": 0.0}, weak=2
     ),
+    "sde-dpmpp-3m": Sampler(
+        partial(dpmpp_3m, tau=1.0),
+        "lam",
+        "SDE-DPM-Solver++(3M), signs and factors right",
+        orders={None: 3},
+        still={"tau": 0.0},
+        exact="lam",
+    ),
+    "sde-dpmpp-2s": Sampler(
+        sde_dpmpp_2s, "lam", "SDE-DPM-Solver++(2S), singlestep", orders={None: 2}, still={"tau": 0.0}, weak=2
+    ),
     "unipc": Sampler(
         unipc,
         "lam",
@@ -146,6 +158,7 @@ SAMPLERS: dict[str, Sampler] = {
         orders={None: 2},
         still={"intervals": ()},
     ),
+    "consistency": Sampler(consistency, "karras", "denoise, noise again; for consistency models", terminal=True),
     "s-pndm": Sampler(s_pndm, "quadratic", "pseudo linear multistep of two values", orders={None: 2}),
     "f-pndm": Sampler(
         f_pndm, "quadratic", "pseudo linear multistep of four values, Runge-Kutta start", orders={None: 2}

@@ -19,7 +19,7 @@ from duhamel.rows.plan import Plan, Segment
 from ..schedule import Prediction, Schedule
 from .grid import check_steps, check_times, time_grid
 from .multistep import describe
-from .weights import carry, weights
+from .weights import carry, noise_std, weights
 
 # Where a step of this order evaluates, in units of the step in lambda.
 PLACES = {1: (0.0,), 2: (0.0, 0.5), 3: (0.0, 1 / 3, 2 / 3)}
@@ -80,6 +80,41 @@ def dpm_solver_fast(schedule: Schedule, nfe: int, *, t_max: float | None = None,
     last = {0: [2, 1], 1: [1], 2: [2]}[nfe % 3]
     orders = [3] * ((nfe - sum(last)) // 3) + last
     return dpm_solver(schedule, time_grid(schedule, len(orders), "lam", t_max=t_max, t_min=t_min), orders)
+
+
+def sde_dpmpp_2s(schedule: Schedule, ts: Any, *, tau: float = 1.0) -> Plan:
+    """DPM-Solver++(2S) on the reverse SDE of strength tau (arXiv 2211.01095 for tau = 0 and the idea; k-diffusion's
+    "dpmpp_sde" with its r = 1/2): two evaluations a step, two draws
+
+        u      = carry x + w D_s + a z1                             at the middle in lambda
+        x_next = carry x + w_s D_s + w_u D_u + a' z1 + b z2         a' z1: the noise of u, carried to the end
+
+    The step's noise is that of the path which u has seen. A last step to sigma = 0 is of order 1, with one evaluation.
+    """
+    ts = check_times(schedule, ts)
+    if not tau >= 0:
+        raise ValueError(f"tau = {tau}: noise needs tau >= 0; 1 is the reverse SDE.")
+    if tau == 0:
+        return dpm_solver(schedule, ts, 2, prediction="data")
+    rate, full = 1 + tau**2, len(ts) - 1 - int(schedule.rho(ts[-1]) == 0)
+    coef, times = [], []
+    for s, t in pairwise(ts[: full + 1]):
+        m = float(schedule.t_of_lam(0.5 * (schedule.lam(s) + schedule.lam(t))))
+        half = weights(schedule, [s], s, m, "lam", "data", rate=rate)
+        whole = weights(schedule, [m, s], s, t, "lam", "data", rate=rate, two_node="bh2")
+        first, second = noise_std(schedule, s, m, rate), noise_std(schedule, m, t, rate)
+        through = carry(schedule, m, t, "data", rate) * first
+        legs = (carry(schedule, s, m, "data", rate), carry(schedule, s, t, "data", rate))
+        coef.append([1.0, first, *half, legs[0], second, through, *whole, legs[1]])
+        times.append([s, m])
+    middle = Row("u", ("z1", "F", "x"), call="F_u")
+    rows = (Row("y", ("x",), call="F"), middle, Row("x_next", ("z2", "z1", "F_u", "F", "x")))
+    noisy = Pattern(rows, (("x", "x_next"),), draws=("z1", "z2"))
+    segments = [Segment(noisy, tuple(np.transpose(coef)), np.array(times))] if full else []
+    if full < len(ts) - 1:
+        numbers, at = _step_numbers(schedule, ts[-2], ts[-1], 1, "data")
+        segments.append(Segment(PATTERNS[1], tuple(np.array([c]) for c in numbers), np.array([at])))
+    return Plan("sde-dpmpp-2s", tuple(segments), ts, "data", describe(schedule) | {"tau": tau})
 
 
 def _step_numbers(
