@@ -1,5 +1,6 @@
 from .compare import compare_plans as compare_plans
 from .denoiser import (
+    AtPrecision as AtPrecision,
     Converted as Converted,
     Guided as Guided,
     Thresholded as Thresholded,

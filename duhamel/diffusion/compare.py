@@ -65,9 +65,9 @@ def compare_plans(
 
 def within(budget: int, name: str, schedule: Schedule, options: Mapping[str, Any] | None = None) -> Plan:
     """The plan with the most steps that calls the model at most `budget` times."""
-    options = dict(options or {})
+    how: dict[str, Any] = {"short": True, **(options or {})}
     for steps in range(budget, 0, -1):
-        plan = build(name, schedule, steps, **options)
+        plan = build(name, schedule, steps, **how)
         if plan.nfe <= budget:
             return plan
     raise ValueError(f"{name} needs more than {budget} evaluations for a single step.")

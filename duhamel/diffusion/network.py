@@ -1,6 +1,6 @@
 """A small patch transformer, and the preconditioning that makes a denoiser of it."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -109,6 +109,7 @@ class Conditioned(eqx.Module):
     model: Preconditioned
     labels: Int[Array, " batch"]
     schedule: Any = eqx.field(static=True)  # has alpha(t) and sigma(t)
+    prediction: ClassVar[str] = "data"
 
     def __call__(
         self, t: Float[ArrayLike, "..."], x: Float[Array, "batch size size"]

@@ -9,8 +9,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from duhamel.rows.plan import Plan
 
-from .denoiser import Denoiser, as_prediction
-from .plans.registry import schedule_of
+from .denoiser import Denoiser, as_prediction, check_said, said
+from .plans.registry import check_calls, schedule_of
 from .schedule import Prediction, Schedule
 
 
@@ -20,7 +20,7 @@ def sample(
     shape: Sequence[int],
     key: PRNGKeyArray,
     *,
-    prediction: Prediction = "data",
+    prediction: Prediction | None = None,
     schedule: Schedule | None = None,
     dtype: Any = jnp.float32,
     first: int = 0,
@@ -28,16 +28,21 @@ def sample(
     save: str | None = None,
     unroll: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    callback: Callable[[int, float, Any], None] | None = None,
+    sharding: jax.sharding.Sharding | None = None,
 ) -> Any:
     """Draw samples: x_T ~ N(0, sigma_T^2), then the plan.
 
         x = sample(build("unipc", VP(), steps=10), denoiser, (64, 2), jax.random.key(0))
 
     denoiser    D(t, x) = E[x_0 | x_t = x] on a batch; or a model of another `prediction`, which is converted
+    prediction  what the model predicts; left out, what it says by an attribute of that name, or "data"
     shape       (samples, *shape of one sample)
     key         sample i draws from fold_in(key, i) alone: it is the same sample, to rounding, in any batch
     first       the number of the first sample: shape (64, ...) with first=64 goes on where a batch of 64 ended
     schedule    the one the plan was built on, unless the plan says so itself
+    sharding    how the samples are spread over devices, such as NamedSharding(jax.make_mesh((4,), ("lanes",)),
+                PartitionSpec("lanes")): the same noise bit for bit, the same samples to rounding
     save        None: the samples. "steps": the states at all times of the plan, (steps + 1, *shape)
     Further arguments as in `Plan.run`.
     """
@@ -46,10 +51,16 @@ def sample(
         raise ValueError(f"shape = {shape}; its first number counts the samples and must be at least 1.")
     schedule = schedule_of(plan) if schedule is None else schedule
     target = cast(Prediction, plan.prediction)
-    model = denoiser if target is None else as_prediction(denoiser, schedule, target, prediction)
+    source = prediction or said(denoiser) or "data"
+    check_said(denoiser, source)
+    check_calls(plan, schedule)
+    model = denoiser if target is None else as_prediction(denoiser, schedule, target, source)
     x = initial_noise(schedule, plan.t[0], shape, key, dtype=dtype, first=first)
     keys = sample_keys(key, shape[0], first, stream=1) if plan.draws else None
-    return plan.run(model, x, consts=consts, key=keys, save=save, unroll=unroll, progress=progress)
+    if sharding is not None:
+        x = jax.device_put(x, sharding)
+        keys = None if keys is None else jax.device_put(keys, sharding)
+    return plan.run(model, x, consts=consts, key=keys, save=save, unroll=unroll, progress=progress, callback=callback)
 
 
 def initial_noise(

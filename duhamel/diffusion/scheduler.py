@@ -56,8 +56,6 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     rest, its start-up included. Noise comes from the generator that the pipeline passes, or the list of them.
     """
 
-    order = 1  # pipelines multiply their starting index by it; `timesteps` here counts calls by itself
-
     @register_to_config
     def __init__(
         self,
@@ -93,6 +91,16 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         self._generator: Any = None
         self._asking: Any = None
         self._now: Any = None
+        self._sent: Any = None
+
+    @property
+    def order(self) -> int:
+        """Network calls of a step, by which pipelines multiply the step at which they start; the last may have fewer.
+
+        1 where steps differ: a start-up of Runge-Kutta, restarts.
+        """
+        calls = [] if self.plan is None else [n for s in self.plan.segments for n in [s.pattern.calls] * s.steps]
+        return max(calls, default=1) if len(set(calls[:-1])) <= 1 else 1
 
     @classmethod
     def from_config(cls, config: Any = None, return_unused_kwargs: bool = False, **kwargs: Any) -> Any:
@@ -148,7 +156,9 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     def _grid(self, steps: int | None, timesteps: Any, sigmas: Any, shifted: Callable) -> np.ndarray:
         c, schedule = self._told, self.schedule
         if steps is not None and c.grid is not None:
-            return np.asarray(build(c.plan, schedule, steps, grid=c.grid, terminal=c.final_sigmas_type == "zero").t)
+            return np.asarray(
+                build(c.plan, schedule, steps, grid=c.grid, terminal=c.final_sigmas_type == "zero", short=True).t
+            )
         if sigmas is not None:
             levels = np.asarray(sigmas, np.float64)
             ts = np.minimum(shifted(levels), NEARLY_ONE) if c.flow else schedule.t_of_rho(levels)
@@ -166,14 +176,14 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             ts = _whole_times(c.num_train_timesteps, steps, c.timestep_spacing, c.steps_offset)
         return np.append(ts, schedule.t_zero if c.final_sigmas_type == "zero" else _last(schedule, ts))
 
-    def _build(self, ts: np.ndarray, device: Any) -> None:
-        options = dict(self._told.options or {})
+    def _build(self, ts: np.ndarray, device: Any, late: bool = False) -> None:
+        options: dict[str, Any] = {"short": late, **(self._told.options or {})}
         self.plan = build(self._told.plan, self.schedule, ts=ts, **options)
         scale = self._told.num_train_timesteps if self._told.flow else 1.0
         calls = np.concatenate([segment.tau.ravel() for segment in self.plan.segments]) * scale
         whole = np.all(calls == np.rint(calls))
         self.timesteps = torch.from_numpy(calls).to(device=device, dtype=torch.int64 if whole else torch.float32)
-        self._asking = self._now = None
+        self._asking = self._now = self._sent = None
 
     def set_begin_index(self, begin_index: int = 0) -> None:
         """Pipelines that start later (image to image) say so here: a plan for the steps that are left."""
@@ -187,7 +197,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             raise ValueError(
                 f"call {begin_index} is inside a step of plan {self.plan.name!r}; start at one of {starts}."
             )
-        self._build(np.asarray(self.plan.t[first:]), device)
+        self._build(np.asarray(self.plan.t[first:]), device, late=True)
         if len(self.timesteps) != len(seen) - begin_index:
             raise ValueError(f"plan {self.plan.name!r} needs other calls when it starts late; take a multistep plan.")
         self.timesteps = seen  # the pipeline has sliced it already
@@ -221,7 +231,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             self._asking = asked(self.plan, {"x": sample.to(torch.float32)}, draw=self._draw, cast=float)
             self._now = next(self._asking)
         now, self._generator = self._now, generator
-        x = sample.to(torch.float32)
+        x = self._unrounded(sample)
         now.env[now.row.out] = x
         if now.row.reads == ("x",):
             now.env["x"] = x  # the pipeline may have changed it
@@ -231,8 +241,16 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             out = self._now.z
         except StopIteration as done:
             out, self._asking, self._now = done.value["x"], None, None
+        self._sent = (out, out.to(sample.dtype)) if self._now is not None and sample.dtype != out.dtype else None
         out = out.to(sample.dtype)
         return PlanSchedulerOutput(out, D.to(sample.dtype)) if return_dict else (out, D.to(sample.dtype))
+
+    def _unrounded(self, sample: torch.Tensor) -> torch.Tensor:
+        """The float32 state that a pipeline of half precision was given, wherever it has not changed it since."""
+        if self._sent is None:
+            return sample.to(torch.float32)
+        exact, rounded = self._sent
+        return torch.where(sample == rounded, exact, sample.to(torch.float32))
 
     def _as_wanted(
         self, value: torch.Tensor, x: torch.Tensor, tau: float, wanted: str | None

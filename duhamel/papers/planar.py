@@ -71,7 +71,7 @@ class Bench:
     def build(self, name: str, steps: int, **options: Any) -> "Plan":
         from duhamel.diffusion.plans.registry import build
 
-        return build(name, self.schedule, steps, t_min=self.t_min, terminal=False, **options)
+        return build(name, self.schedule, steps, t_min=self.t_min, terminal=False, **{"short": True, **options})
 
 
 def slope(nfes: Sequence[int], errors: Sequence[float]) -> float:

@@ -1,3 +1,4 @@
+from .beside import beside as beside
 from .canonical import Canonical as Canonical, plans_equal as plans_equal
 from .greedy import Greedy as Greedy, along as along, fit_steps as fit_steps, from_here as from_here
 from .pattern import Pattern as Pattern, Row as Row

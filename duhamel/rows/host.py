@@ -9,14 +9,31 @@ from .step import Asked, evaluations, kept, step
 
 
 def as_models(plan: Plan, models: Callable | Sequence[Callable]) -> tuple[Callable, ...]:
-    """The models as a tuple, as many as the plan calls."""
+    """The models as a tuple, as many as the plan calls; the first, if it says what it predicts, as the plan wants."""
     several = (models,) if callable(models) else tuple(models)
     if len(several) < plan.models:
         raise ValueError(f"plan {plan.name!r} calls {plan.models} models, got {len(several)}; pass models=(F, G, ...).")
     for k, model in enumerate(several):
         if not callable(model):
             raise TypeError(f"model {k} is a {type(model).__name__}; it must be a function F(tau, x).")
+    said = getattr(several[0], "prediction", None) if several else None
+    if isinstance(said, str) and plan.prediction is not None and said != plan.prediction:
+        raise ValueError(
+            f"plan {plan.name!r} wants a model that predicts {plan.prediction}, and this one says that it predicts "
+            f"{said}; convert it with diffusion.as_prediction, or build the plan for {said}."
+        )
     return several
+
+
+def check_undoing(plan: Plan, eps: float) -> None:
+    """Raise where a reversed plan magnifies the rounding of its numbers, of relative size `eps`, beyond all digits."""
+    margin = plan.info.get("inversion_margin", 0.0)
+    if margin * eps >= 1:
+        wider = "run it in float64, with fewer steps, or" if eps > 1e-15 else "take fewer steps, or"
+        raise ValueError(
+            f"plan {plan.name!r} magnifies rounding {margin:.1e} times, and nothing is left of numbers with a relative "
+            f"error of {eps:.1e}; {wider} build a plan of smaller margin."
+        )
 
 
 def march(

@@ -178,12 +178,14 @@ class Plan:
         save: str | None = None,
         unroll: int = 1,
         progress: Callable[[int, int], None] | None = None,
+        callback: Callable[[int, float, Any], None] | None = None,
         checkpoint: bool = True,
     ) -> Any:
         """Run the plan with JAX; see `rows.run.run`, which this calls."""
         from .run import run
 
-        options = {"save": save, "unroll": unroll, "progress": progress, "checkpoint": checkpoint}
+        told = {"progress": progress, "callback": callback}
+        options = {"save": save, "unroll": unroll, "checkpoint": checkpoint, **told}
         return run(self, models, x, slots=slots, consts=consts, key=key, noise=noise, **options)
 
     def run_torch(
@@ -197,11 +199,12 @@ class Plan:
         noise: Mapping[str, Any] | None = None,
         save: str | None = None,
         progress: Callable[[int, int], None] | None = None,
+        callback: Callable[[int, float, Any], None] | None = None,
     ) -> Any:
         """Run the plan on PyTorch tensors, without JAX; see `rows.run_torch.run_torch`, which this calls."""
         from .run_torch import run_torch
 
-        options = {"save": save, "progress": progress}
+        options = {"save": save, "progress": progress, "callback": callback}
         return run_torch(self, models, x, slots=slots, consts=consts, seed=seed, noise=noise, **options)
 
     def canonical(self, prediction: str | None = None, alpha: Any = None, sigma: Any = None, **options: Any) -> Any:

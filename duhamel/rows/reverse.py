@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from .checks import inversion_margin
 from .pattern import Pattern, Row
 from .plan import Plan, Segment
 from .step import kept, step
@@ -22,11 +23,13 @@ def reverse(plan: Plan) -> Plan:
     """The plan that takes the last slots of `plan` back to its first ones, with the same model values.
 
     Start it with every slot: `back.run(model, end["x"], slots={...})` where end = plan.run(..., save="slots").
-    `checks.inversion_margin` says how much rounding it magnifies. ValueError when a step cannot be undone.
+    Its info holds `checks.inversion_margin`, by how much it magnifies rounding: it does not run in a dtype that has
+    not the digits. ValueError when a step cannot be undone.
     """
     first = plan.segments[0]
     segments = tuple(_undo(segment, plan.name, segment is first) for segment in reversed(plan.segments))
-    return replace(plan, name=f"{plan.name} reversed", segments=segments, t=plan.t[::-1])
+    info = {**plan.info, "inversion_margin": inversion_margin(plan, plan.slots)}
+    return replace(plan, name=f"{plan.name} reversed", segments=segments, t=plan.t[::-1], info=info)
 
 
 def _undo(segment: Segment, name: str, first: bool) -> Segment:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from .host import as_models
+from .host import as_models, check_undoing
 from .noise import checked_key, checked_noise, draw, sample_keys
 from .pattern import Pattern
 from .plan import Plan
@@ -39,6 +39,7 @@ def run(
     save: str | None = None,
     unroll: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    callback: Callable[[int, float, Any], None] | None = None,
     checkpoint: bool = True,
 ) -> Any:
     """Run `plan` from x at plan.t[0] to plan.t[-1].
@@ -58,18 +59,22 @@ def run(
     unroll      steps per iteration of the compiled loop; copies the model into the program as often
     progress    progress(done, total) is called on the host about fifty times. Pass the same callable again, for
                 another one compiles again
+    callback    callback(n, t, x) is called on the host after each of the n = 1, 2, ... steps, with the state x at t as
+                NumPy arrays; for previews. They come in order on one device. Pass the same callable again
     checkpoint  False: a gradient stores everything a step built instead of rebuilding it (faster, more memory)
     """
     if save not in SAVES:
         raise ValueError(f"save must be None, 'steps' or 'slots', got {save!r}.")
     models = as_models(plan, models)
     x = _as_state(x)
+    check_undoing(plan, max(float(jnp.finfo(a.dtype).eps) for a in jax.tree.leaves(x)))
     first = _first_slots(plan, x, slots or {})
     consts = _all_consts(plan, consts or {})
     given = None if noise is None else checked_noise(plan, noise, key, x)
     key = checked_key(key, x, plan.name) if plan.draws and given is None else None
-    out = _program(plan.patterns, plan.numbers, models, first, consts, key, given, save, unroll, progress, checkpoint)
-    if progress is not None and not _traced(out):
+    told = progress, callback, None if callback is None else plan.t
+    out = _program(plan.patterns, plan.numbers, models, first, consts, key, given, save, unroll, told, checkpoint)
+    if told[:2] != (None, None) and not _traced(out):
         jax.block_until_ready(out)
         jax.effects_barrier()  # the last report arrives before we return
     return out
@@ -86,12 +91,12 @@ def _program(
     noise: dict[str, Any] | None,
     save: str | None,
     unroll: int,
-    progress: Callable | None,
+    told: tuple[Callable | None, Callable | None, Any],
     checkpoint: bool,
 ) -> Any:
     x = slots["x"]
     slots = {name: jax.tree.map(jnp.zeros_like, x) for p in patterns for name in p.slots} | slots
-    report = None if progress is None else _reporter(progress, sum(tau.shape[0] for _, tau in numbers))
+    report = _reporter(*told, sum(tau.shape[0] for _, tau in numbers))
     keys = None if key is None else sample_keys(key, x)
     begin, saved = 0, [jax.tree.map(lambda a: a[None], x)]
     for pattern, (coef, tau) in zip(patterns, numbers, strict=True):
@@ -171,9 +176,10 @@ def scan_segment(
         body = jax.checkpoint(body, prevent_cse=False)  # scan already keeps XLA from undoing it
 
     def reported(slots: dict[str, Any], inputs: tuple) -> tuple[dict[str, Any], Any]:
+        following, saved = body(slots, inputs)
         if report is not None:
-            report(inputs[-1])
-        return body(slots, inputs)
+            report(inputs[-1], following["x"])
+        return following, saved
 
     moving = [c if v else None for c, v in zip(coef, varies, strict=True)]
     taus = [tau[:, k] for k in range(pattern.calls)]
@@ -227,16 +233,27 @@ def _kinds(tree: Any) -> str:
     return str(words).replace("'", "")
 
 
-def _reporter(progress: Callable[[int, int], None], total: int) -> Callable:
+def _reporter(progress: Callable | None, callback: Callable | None, t: Any, total: int) -> Callable | None:
+    """report(n, x), to be called when step n has led to x."""
+    if progress is None and callback is None:
+        return None
     every = max(1, total // 50)
 
     def tell(done: Any) -> None:
-        progress(int(done), total)
+        if progress is not None:
+            progress(int(done), total)
 
-    def report(n: Any) -> None:
+    def show(done: Any, t: Any, x: Any) -> None:
+        if callback is not None:
+            callback(int(done), float(np.mean(t)), x)
+
+    def report(n: Any, x: Any) -> None:
         done = n + 1
-        now = (done % every == 0) | (done == total)
-        jax.lax.cond(now, lambda: jax.debug.callback(tell, done), lambda: None)
+        if progress is not None:
+            now = (done % every == 0) | (done == total)
+            jax.lax.cond(now, lambda: jax.debug.callback(tell, done), lambda: None)
+        if callback is not None:
+            jax.debug.callback(show, done, jnp.asarray(t)[done], x)
 
     return report
 

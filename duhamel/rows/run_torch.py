@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from .host import as_models, march
+from .host import as_models, check_undoing, march
 from .plan import Plan
+
+EPS = {"float64": 2.0**-52, "complex128": 2.0**-52, "float32": 2.0**-23, "complex64": 2.0**-23}
+EPS |= {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
 def run_torch(
@@ -23,12 +26,13 @@ def run_torch(
     noise: Mapping[str, Any] | None = None,
     save: str | None = None,
     progress: Callable[[int, int], None] | None = None,
+    callback: Callable[[int, float, Any], None] | None = None,
 ) -> Any:
     """Run `plan` from x at plan.t[0] to plan.t[-1], in x's dtype and on x's device.
 
     models  F(tau, x, *args), or a sequence of such; tau is a 0-d tensor like x. Call this under `torch.no_grad()`
             unless you want gradients
-    slots, consts, save, progress   as in `rows.run.run`
+    slots, consts, save, progress, callback   as in `rows.run.run`
     seed    one integer, or one per sample. Draw d of step n of sample i is standard normal from NumPy's
             Philox(SeedSequence([seed, i, n, d])): the same on every device, and independent of the batch, but not the
             numbers that JAX draws
@@ -49,6 +53,7 @@ def run_torch(
     elif plan.draws and seed is None:
         raise ValueError(f"plan {plan.name!r} draws noise; pass seed=0.")
 
+    check_undoing(plan, EPS[str(x.dtype).removeprefix("torch.")])
     real = x.real  # coefficients and times are real even where the state is complex
     is_complex = "complex" in str(x.dtype)
 
@@ -73,6 +78,8 @@ def run_torch(
             states.append(last["x"])
         if progress is not None and n:
             progress(n, plan.steps)
+        if callback is not None and n:
+            callback(n, float(np.mean(plan.t[n])), last["x"])
     if save == "steps":
         return _stack(states)
     return last if save == "slots" else last["x"]

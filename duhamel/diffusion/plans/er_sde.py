@@ -66,7 +66,7 @@ def er_sde(
     r = np.array([phi(b)[0] / phi(a)[0] for a, b in pairwise(rho)])
     noise = alpha[1:] * np.sqrt(np.maximum((rho[1:] - rho[:-1] * r) * (rho[1:] + rho[:-1] * r), 0.0))
     drawn = None if scale == "ode" or scale == 0 else noise
-    facts = {"order": order, "scale": scale, "derivatives": derivatives}
+    facts = {"order": order, "least": order, "scale": scale, "derivatives": derivatives}
     return Plan("er-sde", (adams(ts, alpha[1:] / alpha[:-1] * r, w, drawn),), ts, "data", describe(schedule) | facts)
 
 

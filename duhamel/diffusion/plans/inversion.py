@@ -88,7 +88,7 @@ def _two_states(
     name: str, schedule: Schedule, ts: np.ndarray, noise: np.ndarray, before: np.ndarray, here: np.ndarray, facts: dict
 ) -> Plan:
     segment = Segment(TWO_STATES, (np.ones(1), noise, before, here), ts[:-1, None])
-    return Plan(name, (segment,), ts, "noise", describe(schedule) | facts)
+    return Plan(name, (segment,), ts, "noise", describe(schedule) | {"least": 2} | facts)
 
 
 def _ddim(schedule: Schedule, s: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -41,7 +41,7 @@ def heavy_ball(schedule: Schedule, ts: Any, order: int = 4, beta: float = 0.8) -
     )
     keep = (("x", "x_next"), ("velocity", "v"), *zip(values, ("F", *values), strict=False))
     segment = Segment(Pattern(rows, keep), (np.ones(1), *w.T[::-1], kept, jump, carries), ts[:-1, None])
-    return Plan("hb", (segment,), ts, "noise", describe(schedule) | {"order": order, "beta": beta})
+    return Plan("hb", (segment,), ts, "noise", describe(schedule) | {"order": order, "least": order, "beta": beta})
 
 
 def ghvb(schedule: Schedule, ts: Any, order: int = 2, beta: float = 0.8) -> Plan:
@@ -78,7 +78,7 @@ def ghvb(schedule: Schedule, ts: Any, order: int = 2, beta: float = 0.8) -> Plan
     )
     keep = (("x", "x_next"), *zip(before, ("v", *before), strict=False))
     segment = Segment(Pattern(rows, keep), (np.ones(1), fresh, kept, *w.T[::-1], carries), ts[:-1, None])
-    return Plan("ghvb", (segment,), ts, "noise", describe(schedule) | {"order": order, "beta": b})
+    return Plan("ghvb", (segment,), ts, "noise", describe(schedule) | {"order": order, "least": order, "beta": b})
 
 
 def gradient_estimation(schedule: Schedule, ts: Any, gamma: float = 2.0) -> Plan:
@@ -90,7 +90,7 @@ def gradient_estimation(schedule: Schedule, ts: Any, gamma: float = 2.0) -> Plan
     carries, jump = _transfer(schedule, ts)
     w = np.outer(jump, (gamma, 1 - gamma))
     w[0] = jump[0], 0.0
-    return Plan("ge", (adams(ts, carries, w),), ts, "noise", describe(schedule) | {"gamma": gamma})
+    return Plan("ge", (adams(ts, carries, w),), ts, "noise", describe(schedule) | {"least": 2, "gamma": gamma})
 
 
 def _transfer(schedule: Schedule, ts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -83,6 +83,7 @@ def multistep(
     )
     facts = {
         "order": order,
+        "least": order,
         "basis": basis,
         "corrector": corrector,
         "tau": taus.tolist() if np.ndim(tau) else float(tau),
@@ -144,7 +145,10 @@ def _history(values: int) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]
 
 
 def describe(schedule: Schedule) -> dict[str, Any]:
-    """The schedule as facts a plan carries, and from which `schedule_of` builds it again."""
+    """The schedule as facts a plan carries, and from which `schedule_of` builds it again.
+
+    A builder adds "least", the number of steps with which its method first shows, where that is more than one.
+    """
     return {"schedule": {"kind": type(schedule).__name__, **asdict(schedule)}}
 
 

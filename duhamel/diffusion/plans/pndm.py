@@ -77,7 +77,7 @@ def ipndm(schedule: Schedule, ts: Any, order: int = 4) -> Plan:
         row = ADAMS[min(order, n + 1) - 1]
         w[n, : len(row)] = np.array(row) * _transfer(schedule, ts[n], ts[n + 1])[1]
     carries = np.array([carry(schedule, s, t, "noise") for s, t in pairwise(ts)])
-    return Plan("ipndm", (adams(ts, carries, w),), ts, "noise", describe(schedule) | {"order": order})
+    return Plan("ipndm", (adams(ts, carries, w),), ts, "noise", describe(schedule) | {"order": order, "least": order})
 
 
 def _plan(name: str, schedule: Schedule, ts: np.ndarray, start: Segment, warm: int, row: tuple[float, ...]) -> Plan:
@@ -86,7 +86,7 @@ def _plan(name: str, schedule: Schedule, ts: np.ndarray, start: Segment, warm: i
         rest = ts[warm:]
         ab = np.array([_transfer(schedule, s, t) for s, t in pairwise(rest)])
         segments.append(adams(rest, ab[:, 0], ab[:, 1:] * np.array(row)))
-    return Plan(name, tuple(segments), ts, "noise", describe(schedule))
+    return Plan(name, tuple(segments), ts, "noise", describe(schedule) | {"least": len(row)})
 
 
 def _transfer(schedule: Schedule, s: float, t: float) -> tuple[float, float]:

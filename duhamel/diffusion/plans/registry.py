@@ -209,12 +209,14 @@ def build(
     t_max: float | None = None,
     t_min: float | None = None,
     terminal: bool | None = None,
+    short: bool = False,
     **options: Any,
 ) -> Plan:
     """The plan of a sampler: build("unipc", VP(), steps=10, order=3).
 
     steps     number of steps; for "dpm-solver-fast" the number of evaluations
     ts        the times themselves, falling, instead of steps
+    short     True: fewer steps than a method of that order needs are taken for what they are, its start-up alone
     grid, t_max, t_min, terminal   see `grid.time_grid`; left out, the sampler's published choice
     options   of the builder: order, eta, corrector, variant, churn, lower_final, ...
     """
@@ -222,13 +224,14 @@ def build(
     if ts is not None and steps is not None:
         raise ValueError("give either steps or ts, not both.")
     if ts is not None and name != "dpm-solver-fast":
-        return _make(name, sampler.make, schedule, np.asarray(ts, np.float64), options)
+        return _checked(_make(name, sampler.make, schedule, np.asarray(ts, np.float64), options), schedule, short)
     if steps is None:
         raise ValueError(f"{name} needs steps=..., a whole number of steps.")
     if name == "dpm-solver-fast":
         return dpm_solver_fast(schedule, check_steps(steps), t_max=t_max, t_min=t_min)
     ends = {"t_max": t_max, "t_min": t_min, "terminal": sampler.terminal if terminal is None else terminal}
-    return _make(name, sampler.make, schedule, time_grid(schedule, steps, grid or sampler.grid, **ends), options)
+    ts = time_grid(schedule, steps, grid or sampler.grid, **ends)
+    return _checked(_make(name, sampler.make, schedule, ts, options), schedule, short)
 
 
 def _make(name: str, make: Callable[..., Plan], schedule: Schedule, ts: np.ndarray, options: dict[str, Any]) -> Plan:
@@ -238,6 +241,30 @@ def _make(name: str, make: Callable[..., Plan], schedule: Schedule, ts: np.ndarr
         if "unexpected keyword" not in str(error):
             raise
         raise TypeError(f"{name} has no option {str(error).split()[-1]}; it was given {', '.join(options)}.") from None
+
+
+def _checked(plan: Plan, schedule: Schedule, short: bool) -> Plan:
+    least = plan.info.get("least", 1)
+    if plan.steps < least and not short:
+        raise ValueError(
+            f"{plan.name} makes {plan.steps} steps, and with this order needs {least} to leave its start-up; take more "
+            "steps, a lower order, or short=True for the start-up alone."
+        )
+    check_calls(plan, schedule)
+    return plan
+
+
+def check_calls(plan: Plan, schedule: Schedule) -> None:
+    """Raise where the model would be asked for the noise, or the score, where there is none: at sigma = 0."""
+    if plan.prediction not in ("noise", "score"):
+        return
+    tau = np.concatenate([np.ravel(np.asarray(segment.tau, np.float64)) for segment in plan.segments])
+    clean = np.broadcast_to(schedule.sigma(tau) <= 0, tau.shape)
+    if np.any(clean):
+        raise ValueError(
+            f"plan {plan.name!r} asks for the {plan.prediction} at t = {tau[clean][0]:g}, where sigma = 0 and there is "
+            "none; end its grid above sigma = 0, or let its last row read data."
+        )
 
 
 def find(name: str) -> Sampler:
