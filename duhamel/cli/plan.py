@@ -106,6 +106,26 @@ class PlanTree:
 
 
 @dataclass
+class PlanRanking:
+    """The published ranking of samplers at 5 to 10 calls, held against errors on an exact mixture of digits."""
+
+    fast: bool = False
+    """Fewer samples."""
+    json: Json = None
+    """Write the records to this file."""
+    name: str = "ranking"
+    """The folder in runs/."""
+    runs: Path = Path("runs")
+    """Where the folders of runs are."""
+
+    def run(self) -> int:
+        from duhamel.jobs.plan_ranking import rank
+
+        rank(self.fast, self.json, self.name, self.runs)
+        return 0
+
+
+@dataclass
 class Plan:
     """Diffusion samplers as data: list, print, check and compare them."""
 
@@ -115,6 +135,7 @@ class Plan:
         | Annotated[PlanCheck, subcommand("check")]
         | Annotated[PlanCompare, subcommand("compare")]
         | Annotated[PlanTree, subcommand("tree")]
+        | Annotated[PlanRanking, subcommand("ranking")]
     )
 
     def run(self) -> int:

@@ -26,6 +26,7 @@ COMMANDS = [
     ("plan", "check"),
     ("plan", "compare"),
     ("plan", "tree"),
+    ("plan", "ranking"),
     ("papers",),
     ("papers", "list"),
     ("papers", "show"),
