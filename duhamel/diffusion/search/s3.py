@@ -101,7 +101,7 @@ def search_recipe(
 
 
 def _known(steps: int) -> list[list[Decision]]:
-    """DDIM, 2M, 3M, the noise in lambda and in t (DEIS), UniPC of order 1 to 3; with and without low orders at the end."""
+    """DDIM, 2M, 3M, the noise in lambda and in t (DEIS), UniPC of order 1 to 3; some with low orders at the end."""
     options: list[dict[str, Any]] = [
         {"order": 1},
         *({"order": 2, "relax": "bh2", "lower_final": low} for low in (False, True)),
