@@ -5,8 +5,10 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from duhamel.rows.noise import path_noise
 from duhamel.rows.plan import Plan
 
 from .denoiser import Denoiser, as_prediction, check_said, said
@@ -25,6 +27,7 @@ def sample(
     dtype: Any = jnp.float32,
     first: int = 0,
     consts: Mapping[str, Any] | None = None,
+    noise: str = "steps",
     save: str | None = None,
     unroll: int = 1,
     progress: Callable[[int, int], None] | None = None,
@@ -40,6 +43,8 @@ def sample(
     shape       (samples, *shape of one sample)
     key         sample i draws from fold_in(key, i) alone: it is the same sample, to rounding, in any batch
     first       the number of the first sample: shape (64, ...) with first=64 goes on where a batch of 64 ended
+    noise       "steps": what a sample draws depends on (key, sample, step). "path": on (key, sample, interval of time),
+                as increments of one Wiener path per sample with lambda for a clock: finer grids refine the same sample
     schedule    the one the plan was built on, unless the plan says so itself
     sharding    how the samples are spread over devices, such as NamedSharding(jax.make_mesh((4,), ("lanes",)),
                 PartitionSpec("lanes")): the same noise bit for bit, the same samples to rounding
@@ -60,7 +65,24 @@ def sample(
     if sharding is not None:
         x = jax.device_put(x, sharding)
         keys = None if keys is None else jax.device_put(keys, sharding)
-    return plan.run(model, x, consts=consts, key=keys, save=save, unroll=unroll, progress=progress, callback=callback)
+    options = {"consts": consts, "save": save, "unroll": unroll, "progress": progress, "callback": callback}
+    if noise not in ("steps", "path"):
+        raise ValueError(f"noise = {noise!r}; a sample draws by 'steps' or along a 'path'.")
+    if noise == "path" and plan.draws:
+        clock, span = lam_clock(schedule, plan.t)
+        return plan.run(model, x, noise=path_noise(plan, x, keys, clock=clock, span=span), **options)
+    return plan.run(model, x, key=keys, **options)
+
+
+def lam_clock(schedule: Schedule, ts: Any) -> tuple[np.ndarray, float]:
+    """A clock for `rows.noise.path_noise` that all grids of a schedule share, and its span
+
+    lambda(t) - lambda(t_max), from 0 to its value at t_min and a tenth further for what lies below: a last step to
+    sigma = 0 draws nothing, and ends with the span.
+    """
+    start, usual = float(schedule.lam(schedule.t_max)), float(schedule.lam(schedule.t_min))
+    clock, span = np.asarray(schedule.lam(ts)) - start, 1.1 * (usual - start)
+    return np.where(np.isfinite(clock), clock, span), span
 
 
 def initial_noise(

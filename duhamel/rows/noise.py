@@ -1,4 +1,4 @@
-"""The noise of a plan that JAX runs: one stream per (sample, step, draw), or arrays that are given.
+"""The noise of a plan that JAX runs: one stream per (sample, step, draw), a Wiener path per sample, or given arrays.
 
 A sample's noise is a function of (key, sample, step, draw). It does not depend on the batch, on the devices it is
 spread over, or on what else the plan draws.
@@ -8,8 +8,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from duhamel.core.brownian import VirtualTree
 
 from .plan import Plan
 
@@ -36,6 +40,58 @@ def drawn(plan: Plan, x: Any, key: Any) -> dict[str, Any]:
                 noise[name].append(zeros)
         begin += segment.steps
     return {name: jax.tree.map(lambda *a: jnp.concatenate(a), *parts) for name, parts in noise.items()}
+
+
+def path_noise(
+    plan: Plan, x: Any, key: Any, *, clock: Any = None, span: float | None = None, levels: int = 20
+) -> dict[str, Any]:
+    """Draws that are increments of one Wiener path per sample: another grid of the same times sees the same path
+
+        z_n = (W(c_{n+1}) - W(c_n)) / sqrt(c_{n+1} - c_n)
+
+    so that results converge sample by sample when the grid is refined. Give it as `noise=` to any executor; each is
+    still a standard normal number, independent of the others.
+
+    clock   c at the times of the plan, shape (steps + 1,), rising: any function of time that all grids share. None: the
+            distance that the plan's time has gone, for plans whose time only rises or only falls
+    span    how far the clock goes on the longest of the grids, counted from 0; None: to this plan's end
+    levels  of `core.brownian.VirtualTree`: the clock is rounded to span / 2^levels. Costs 2 levels draws a number
+    """
+    x = jax.tree.map(jnp.asarray, x)
+    keys = sample_keys(checked_key(key, x, plan.name), x)
+    s, h = _cells(plan, clock, span, levels)
+    dtype = jax.dtypes.canonicalize_dtype(np.float64)
+    shape = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), x)
+    scale = 1 / np.sqrt(h)
+
+    def of_sample(key: Any, d: int) -> Any:
+        path = VirtualTree(levels).bind(jax.random.fold_in(key, d), shape, jnp.ones((), dtype), ("dW",))
+
+        def standard(step: tuple) -> Any:
+            begin, length, per = step
+            return jax.tree.map(lambda a: (per * a).astype(a.dtype), path.increment(0, begin, length)["dW"])
+
+        return jax.lax.map(standard, tuple(jnp.asarray(a, dtype) for a in (s, h, scale)))
+
+    paths = eqx.filter_jit(lambda keys, d: jax.vmap(lambda k: of_sample(k, d), out_axes=1)(keys))
+    return {name: paths(keys, d) for d, name in enumerate(plan.draws)}
+
+
+def _cells(plan: Plan, clock: Any, span: float | None, levels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Beginning and length of every step, in units of the span and in whole cells: sums of them are exact."""
+    c = np.abs(plan.t - plan.t[0]) if clock is None else np.asarray(clock, np.float64)
+    if c.shape != (plan.steps + 1,):
+        raise ValueError(f"clock has shape {c.shape}; plan {plan.name!r} needs one number for each of its times.")
+    span = float(c[-1]) if span is None else float(span)
+    if not 1 <= levels <= 22:
+        raise ValueError(f"levels = {levels}; give 1 to 22, so that float32 tells the cells apart.")
+    cells = np.round(c / span * 2**levels) if span > 0 else c
+    if c[0] < 0 or span < c[-1] * (1 - 1e-12) or np.any(np.diff(cells) < 1):
+        raise ValueError(
+            f"the clock of plan {plan.name!r} must rise from 0 or later to at most span = {span:g}, in steps of "
+            f"span / 2^{levels} or more; a plan that goes back in time has no single path."
+        )
+    return cells[:-1] / 2**levels, np.diff(cells) / 2**levels
 
 
 def draw(keys: Any, n: Any, d: int, x: Any) -> Any:

@@ -174,7 +174,7 @@ class Plan:
         slots: Mapping[str, Any] | None = None,
         consts: Mapping[str, Any] | None = None,
         key: Any = None,
-        noise: Mapping[str, Any] | None = None,
+        noise: Mapping[str, Any] | str | None = None,
         save: str | None = None,
         unroll: int = 1,
         progress: Callable[[int, int], None] | None = None,

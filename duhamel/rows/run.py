@@ -19,7 +19,7 @@ import numpy as np
 from jax.core import Tracer
 
 from .host import as_models, check_undoing
-from .noise import checked_key, checked_noise, draw, sample_keys
+from .noise import checked_key, checked_noise, draw, path_noise, sample_keys
 from .pattern import Pattern
 from .plan import Plan
 from .step import kept, step
@@ -35,7 +35,7 @@ def run(
     slots: Mapping[str, Any] | None = None,
     consts: Mapping[str, Any] | None = None,
     key: Any = None,
-    noise: Mapping[str, Any] | None = None,
+    noise: Mapping[str, Any] | str | None = None,
     save: str | None = None,
     unroll: int = 1,
     progress: Callable[[int, int], None] | None = None,
@@ -53,7 +53,8 @@ def run(
     key         one jax.random key, or one per sample. Draw d of step n of sample i is standard normal from
                 fold_in(fold_in(fold_in(key, i), n), d)
     noise       instead of a key the draws themselves, an array (steps, *x.shape) for each name the plan draws;
-                `rows.noise.drawn` makes those of a key
+                `rows.noise.drawn` makes those of a key. "path": with the key, increments of one Wiener path per sample,
+                whatever the grid (`rows.noise.path_noise`)
     save        None: the final x. "steps": x at every time of plan.t, stacked along a new axis 0 (steps + 1).
                 "slots": a dict of all slots at the end
     unroll      steps per iteration of the compiled loop; copies the model into the program as often
@@ -70,6 +71,10 @@ def run(
     check_undoing(plan, max(float(jnp.finfo(a.dtype).eps) for a in jax.tree.leaves(x)))
     first = _first_slots(plan, x, slots or {})
     consts = _all_consts(plan, consts or {})
+    if noise == "path" and plan.draws:
+        noise, key = path_noise(plan, x, key), None
+    if isinstance(noise, str):
+        raise ValueError(f"noise = {noise!r}; give 'path', or the draws themselves, to a plan that draws.")
     given = None if noise is None else checked_noise(plan, noise, key, x)
     key = checked_key(key, x, plan.name) if plan.draws and given is None else None
     told = progress, callback, None if callback is None else plan.t
