@@ -26,7 +26,7 @@ def _gaussian(context: Context) -> list[Measurement]:
     schedule, c2, d = EDM(), 0.5, 3
     data = gaussian(schedule, np.zeros(d), c2)
     model = on_host(data.denoiser, schedule, "data")
-    x = np.asarray(data.sample(jax.random.key(0), 2000 if context.fast else 8000))
+    x = np.asarray(data.sample(jax.random.key(0), 2000 if context.fast else 24000))
     bound, apart = Klub(model, x, schedule), []
     for rho in (np.geomspace(60.0, END, 7), information_levels(60.0, END, 6, c2)):
         apart.append(abs(bound(rho) / gaussian_klub(rho, c2, d) - 1))
@@ -129,8 +129,8 @@ def _end(bench: Any, plan: Any) -> np.ndarray:
 card = Card(
     id="align-your-steps",
     claim="Noise levels that minimise the bound are, for Gaussians, the closed optimum; on other data they lower the "
-    "bound and the error of the end against EDM's, the log-SNR and the linear grid in most cases, for stochastic samplers "
-    "and for those of the ODE.",
+    "bound and the error of the end against EDM's, the log-SNR and the linear grid in most cases, for stochastic "
+    "samplers and for those of the ODE.",
     source="Sabour, Fidler and Kreis, Align Your Steps: Optimizing Sampling Schedules in Diffusion Models, 2024, "
     "arXiv 2404.14507",
     check=check,

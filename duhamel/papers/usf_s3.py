@@ -81,19 +81,19 @@ def _search(context: Context) -> list[Measurement]:
                     note=f"{held(recipe.plan):.3g} against {fixed:.3g}, the best of {len(FIXED) * len(GRIDS)}",
                 )
             )
-            if not context.fast:
+            if steps == 5 or not context.fast:
                 ranked = search_recipe(fitness, schedule, steps, predictor=True, **options)
                 gains.append(np.log(held(ranked.plan) / held(recipe.plan)))
-    if gains:
-        found.append(
-            Measurement(
-                "predictor against none, equal numbers of measured schedules: error, geometric mean",
-                float(np.exp(np.mean(gains))),
-                high=1.0,
-                note="kernel ridge regression on the decisions ranks eight times as many proposals",
-            )
-        )
-    return found
+    return [
+        *found,
+        Measurement(
+            "searched with a predictor over without, equal numbers of measured schedules: error, geometric mean",
+            float(np.exp(np.mean(gains))),
+            high=1.0,
+            note="kernel ridge regression on the decisions ranks eight times as many proposals; it saves nothing where "
+            "a schedule is measured in milliseconds",
+        ),
+    ]
 
 
 def _error(bench: Any, part: slice) -> Callable[[Any], float]:
@@ -108,11 +108,11 @@ def _error(bench: Any, part: slice) -> Callable[[Any], float]:
 
 card = Card(
     id="usf-s3",
-    claim="Every step may choose its level, prediction, order, derivative estimator and corrector; forced to agree they "
-    "are the known samplers, and searched they beat the best fixed one at 5 and 10 evaluations by 20 % and more.",
+    claim="Every step may choose its level, prediction, order, derivative estimator and corrector; forced to agree, "
+    "they are the known samplers, and searched they beat the best fixed one at 5 and 10 evaluations by 20 % and more.",
     source="Liu, Ning, Lin, Yang and Wang, A Unified Sampling Framework for Solver Searching of Diffusion "
     "Probabilistic Models, 2023, arXiv 2312.07243",
     check=check,
-    expects=Verdict.reproduced,
-    seconds=180,
+    expects=Verdict.in_part,
+    seconds=100,
 )

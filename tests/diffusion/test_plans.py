@@ -22,6 +22,7 @@ INVERTIBLE = ("bdia", "o-belm")  # their grids end above sigma = 0
 STOCHASTIC_EULER = (
     "euler-maruyama",
     "reverse-diffusion",
+    "sde-exponential",
     "predictor-corrector",
 )  # exact only in the limit, even on one data point
 INCONSISTENT = ("ipndm-v-as-shipped",)  # its weights of order 4 do not add up to one
@@ -196,7 +197,9 @@ def test_exponential_noise_keeps_the_variance_exactly(schedule):
         assert noise_variance(plan, schedule.alpha, schedule.sigma) < 1e-12
 
 
-@pytest.mark.parametrize("name", ["euler-maruyama", "reverse-diffusion", "ancestral", "sde-dpmpp-2m"])
+@pytest.mark.parametrize(
+    "name", ["euler-maruyama", "reverse-diffusion", "sde-exponential", "ancestral", "sde-dpmpp-2m"]
+)
 def test_variance_of_gaussian_data_converges(name):
     """For data N(0, 0.3) the error of the variance falls as 1 / steps (2M: faster)."""
     errors = [
@@ -209,6 +212,18 @@ def test_variance_of_gaussian_data_converges(name):
         for n in (100, 200)
     ]
     assert errors[1] < 0.1 and errors[0] / errors[1] > 1.8, errors
+
+
+def test_a_step_of_the_kept_score_is_the_solution_of_its_linear_sde():
+    """dx = (f x - g^2 S) dt + g dw with S constant, by SciPy: what multiplies S, and the noise's variance."""
+    for schedule in (VP(), EDM(), Cosine()):
+        s, t = schedule.t_of_rho(1.7), schedule.t_of_rho(0.4)
+        (segment,) = build("sde-exponential", schedule, ts=np.array([s, t]), final_noise=True).segments
+        gain = lambda u, schedule=schedule, t=t: schedule.alpha(t) / schedule.alpha(u)  # noqa: E731
+        mean = quad(lambda u, k=schedule, e=gain: e(u) * k.g2(u), t, s, epsrel=1e-11)[0]
+        variance = quad(lambda u, k=schedule, e=gain: e(u) ** 2 * k.g2(u), t, s, epsrel=1e-11)[0]
+        _, z, score, x = (float(c[0]) for c in segment.coef)
+        np.testing.assert_allclose([x, score, z**2], [gain(s), mean, variance], rtol=1e-9)
 
 
 def test_evaluations_and_copies_are_what_papers_count():

@@ -22,7 +22,7 @@ from .multistep import ddim, deis_rho_ab, deis_tab, dpmpp_2m, dpmpp_3m, flow, sa
 from .pndm import f_pndm, ipndm, s_pndm
 from .renoise import consistency
 from .singlestep import dpm_solver, dpm_solver_fast, heun, restart, rho_rk, sde_dpmpp_2s
-from .stochastic import ancestral, euler_maruyama, predictor_corrector, reverse_diffusion
+from .stochastic import ancestral, euler_maruyama, exponential_sde, predictor_corrector, reverse_diffusion
 from .usf import usf
 
 SCHEDULES: dict[str, type[Schedule]] = {
@@ -193,6 +193,7 @@ SAMPLERS: dict[str, Sampler] = {
         exact="t",
     ),
     "euler-maruyama": Sampler(euler_maruyama, "t", "the reverse SDE by Euler's method", weak=1),
+    "sde-exponential": Sampler(exponential_sde, "t", "the reverse SDE exactly, but for the score, kept over a step"),
     "reverse-diffusion": Sampler(reverse_diffusion, "t", "the forward chain reversed term by term", weak=1),
     "predictor-corrector": Sampler(predictor_corrector, "t", "reverse diffusion, with Langevin steps before each step"),
     "ancestral": Sampler(ancestral, "t", "DDPM's ancestral sampling", weak=1),

@@ -5,6 +5,7 @@
 The exponential ones are `multistep.ddim(eta=1)` and `multistep.dpmpp_2m(tau=1)`.
 """
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from duhamel.rows.plan import Plan, Segment
 from ..schedule import Schedule
 from .grid import check_times
 from .multistep import describe
+from .weights import kernel
 
 
 def euler_maruyama(schedule: Schedule, ts: Any, *, final_noise: bool = False) -> Plan:
@@ -36,6 +38,22 @@ def reverse_diffusion(schedule: Schedule, ts: Any, *, final_noise: bool = False)
     ts = check_times(schedule, ts)
     a, G2 = _chain(schedule, ts)
     return _plan("reverse-diffusion", schedule, ts, 2 - a, G2, np.sqrt(G2), final_noise)
+
+
+def exponential_sde(schedule: Schedule, ts: Any, *, final_noise: bool = False) -> Plan:
+    """The score kept over each step and everything else exact (Chen, Lee and Lu, arXiv 2211.01916; DDPM's analysis)
+
+        (alpha_t/alpha_s) x + c S + alpha_t sqrt(rho_s^2 - rho_t^2) z,   c = alpha_t int_{rho_t}^{rho_s} 2 alpha rho d rho
+
+    VP: c = 2 (alpha_t/alpha_s - 1). Weak order 1. `multistep.ddim(eta=1)` keeps D in place of S, which is the better.
+    """
+    ts = check_times(schedule, ts)
+    a, G2 = _chain(schedule, ts)
+    c = []
+    for s, t in pairwise(ts):
+        rho, w = kernel(float(schedule.rho(s)), float(schedule.rho(t)), "noise")
+        c.append(-float(schedule.alpha(t)) * np.sum(2 * schedule.alpha(schedule.t_of_rho(rho)) * rho * w))
+    return _plan("sde-exponential", schedule, ts, 1 / a, np.array(c), np.sqrt(G2) / a, final_noise)
 
 
 def ancestral(schedule: Schedule, ts: Any, *, variance: str = "posterior", final_noise: bool = False) -> Plan:

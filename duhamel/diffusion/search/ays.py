@@ -121,7 +121,9 @@ def align(
         told = _subdivided(told, count)
         for sweep in range(sweeps):
             progress(f"{count} steps, sweep {sweep + 1} of {sweeps}", (k + sweep / sweeps) / len(counts))
-            told = _swept(bound, told, ends)
+            # successive over-relaxation: near its minimum the bound is a chain of springs between the levels
+            relax = 2 / (1 + np.sin(np.pi / count)) if sweep < sweeps - 1 else 1.0
+            told = _swept(bound, told, ends, relax)
     rho = _levels(told, bound.variance, ends)
     ts = np.asarray(schedule.t_of_rho(rho))
     ts[0], ts[-1] = top, bottom
@@ -145,8 +147,8 @@ def _subdivided(told: np.ndarray, count: int) -> np.ndarray:
     return told
 
 
-def _swept(bound: Klub, told: np.ndarray, ends: tuple[float, float]) -> np.ndarray:
-    """Every inner level to its best place between its neighbours, in turn."""
+def _swept(bound: Klub, told: np.ndarray, ends: tuple[float, float], relax: float) -> np.ndarray:
+    """Every inner level to its best place between its neighbours, in turn, and `relax` times as far."""
     told = told.copy()
     for i in range(1, len(told) - 1):
         low, high = told[i - 1], told[i + 1]
@@ -160,5 +162,5 @@ def _swept(bound: Klub, told: np.ndarray, ends: tuple[float, float]) -> np.ndarr
         found: Any = minimize_scalar(
             parts, bounds=(low + margin, high - margin), method="bounded", options={"xatol": 0.01 * (high - low)}
         )
-        told[i] = float(found.x)
+        told[i] = np.clip(told[i] + relax * (float(found.x) - told[i]), low + margin, high - margin)
     return told
