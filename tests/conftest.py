@@ -4,11 +4,12 @@ import os
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
-# Most of the suite's time is compilation, and XLA's older way to emit fused loops compiles a third faster (what it
-# makes may run at half the speed, which tests do not notice). Users, the demo and the benchmarks have the newer one;
-# XLA_FLAGS=--xla_cpu_use_fusion_emitters=true gives it to the tests as well. While you work on a test,
-# JAX_DISABLE_MOST_OPTIMIZATIONS=true takes another third away.
+# Most of the suite's time is compilation. XLA's older way to emit fused loops compiles a third faster, and leaving out
+# LLVM's expensive passes takes another third away; what they make is slower, which tests do not notice, and rounds
+# differently, so tests that compare two compiled programs allow for rounding. Users, the demo and the benchmarks have
+# neither; JAX_DISABLE_MOST_OPTIMIZATIONS=false XLA_FLAGS=--xla_cpu_use_fusion_emitters=true gives tests the same.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
 
 from jaxtyping import install_import_hook
 

@@ -1,6 +1,6 @@
 """The arguments of `duhamel data`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -58,12 +58,9 @@ class DataGenerate:
     def run(self) -> int:
         from duhamel.jobs.data import Wish, generate_data
 
-        wish = Wish(
-            self.samples, self.t1, self.frames, self.points, self.length, self.initial, self.walls, self.parameter
-        )
-        how = {"steps": self.steps, "method": self.method, "single": self.single, "seed": self.seed}
-        files = {"layout": self.layout, "shard": self.shard, "out": self.out}
-        generate_data(self.equation, wish, **how, **files, only_plan=self.plan, json=self.json)
+        said = {field.name: getattr(self, field.name) for field in fields(Wish) if field.name != "parameters"}
+        wish = Wish(**said, parameters=self.parameter)
+        generate_data(self.equation, wish, out=self.out, only_plan=self.plan, json=self.json)
         return 0
 
 

@@ -31,7 +31,7 @@ INITIAL = {  # where waves of both signs, drawn for every unknown, are not what 
 
 @dataclass(frozen=True)
 class Wish:
-    """What is wanted of each sample; None: the equation's own, or the published set's."""
+    """What is wanted of a data set; None: the equation's own, or the published set's."""
 
     samples: int | None = None
     t1: float | None = None
@@ -41,27 +41,27 @@ class Wish:
     initial: str | None = None
     walls: str | None = None
     parameters: tuple[str, ...] = ()
+    steps: int | None = None
+    method: str | None = None
+    single: bool = False
+    seed: int = 0
+    layout: str | None = None
+    shard: int | None = None
 
 
 def generate_data(
     equation: str,
     wish: Wish = Wish(),
     *,
-    steps: int | None = None,
-    method: str | None = None,
-    single: bool = False,
-    seed: int = 0,
-    layout: str | None = None,
-    shard: int | None = None,
     out: Path | None = None,
     only_plan: bool = False,
     json: Path | None = None,
 ) -> Recipe:
     """Plan a data set, say what it costs, and, unless only the plan is wanted, write it with a progress bar."""
     check_json(json)
-    if layout is not None:
-        check_layout(layout)
-    recipe = make_recipe(equation, wish, steps, method, single, seed, layout, shard)
+    if wish.layout is not None:
+        check_layout(wish.layout)
+    recipe = make_recipe(equation, wish)
     folder = Path("data") / equation if out is None else out
     planned = plan(recipe, folder, measure=only_plan)
     found = plan_records(recipe, planned)
@@ -80,28 +80,19 @@ def generate_data(
     return recipe
 
 
-def make_recipe(
-    equation: str,
-    wish: Wish,
-    steps: int | None,
-    method: str | None,
-    single: bool,
-    seed: int,
-    layout: str | None,
-    shard: int | None,
-) -> Recipe:
+def make_recipe(equation: str, wish: Wish) -> Recipe:
     """A recipe with what was not said filled in from a published set or from the catalogue of `duhamel solve`."""
     if equation in STANDARDS:
-        return published(equation, wish, steps, method, single, seed, layout, shard)
+        return published(equation, wish)
     if equation not in PARTIAL:
         raise ValueError(
             f"no partial equation and no published set is called {equation!r}; "
             f"{nearest(equation, [*PARTIAL, *STANDARDS])}"
         )
     known = {name.lower(): name for name in METHODS}
-    word = (method or "etdrk4").lower()
+    word = (wish.method or "etdrk4").lower()
     if word not in known:
-        raise ValueError(f"no method for partial equations is called {method!r}; {nearest(word, known)}")
+        raise ValueError(f"no method for partial equations is called {wish.method!r}; {nearest(word, known)}")
     usual = PARTIAL[equation]
     box = usual.box(wish.points or usual.points)
     periodic, fixed = isinstance(box, Grid), isinstance(box, Space) and all(isinstance(a, Sine) for a in box.parts)
@@ -109,6 +100,7 @@ def make_recipe(
     frames = 51 if wish.frames is None else wish.frames
     if frames < 2:
         raise ValueError(f"frames = {frames}; the first field and one later make 2.")
+    steps = wish.steps
     if steps is None:
         steps = max(1, int(np.ceil(t1 / (frames - 1) / usual.dt * (1 - 1e-9))))
     recipe = Recipe(
@@ -122,41 +114,32 @@ def make_recipe(
         dict(map(parameter, wish.parameters)),
         wish.initial or INITIAL.get(equation, "apebench"),
         known[word],
-        seed,
+        wish.seed,
         box.start if wish.length is None else (),
         wish.walls or ("periodic" if periodic else "fixed" if fixed else "insulated"),
-        layout or "well",
-        double=not single,
-        shard=shard,
+        wish.layout or "well",
+        double=not wish.single,
+        shard=wish.shard,
     )
     recipe.check()
     return recipe
 
 
-def published(
-    name: str,
-    wish: Wish,
-    steps: int | None,
-    method: str | None,
-    single: bool,
-    seed: int,
-    layout: str | None,
-    shard: int | None,
-) -> Recipe:
+def published(name: str, wish: Wish) -> Recipe:
     """The recipe of a published set, with what was said changed; a shorter set keeps the times between frames."""
     usual = STANDARDS[name].recipe
     if wish.initial is not None or wish.walls is not None or wish.length is not None:
         raise ValueError(
             f"{name} has first fields, walls and a length of its own; ask for the equation to choose them."
         )
-    if method is not None:
-        raise ValueError(f"method = {method!r}: {name} is solved by {usual.program.method(usual)}.")
+    if wish.method is not None:
+        raise ValueError(f"method = {wish.method!r}: {name} is solved by {usual.program.method(usual)}.")
     said: dict[str, Any] = {
         "t1": wish.t1,
         "frames": wish.frames,
-        "steps_per_frame": steps,
-        "layout": layout,
-        "shard": shard,
+        "steps_per_frame": wish.steps,
+        "layout": wish.layout,
+        "shard": wish.shard,
     }
     if wish.t1 is not None and wish.frames is None and not usual.program.steady:
         said["frames"] = max(2, round(wish.t1 / (usual.t1 / (usual.frames - 1))) + 1)
@@ -165,7 +148,7 @@ def published(
     if wish.parameters:
         said["parameters"] = {**usual.parameters, **dict(map(parameter, wish.parameters))}
     kept = {key: value for key, value in said.items() if value is not None}
-    recipe = standard(name, wish.samples, seed, double=not single, **kept)
+    recipe = standard(name, wish.samples, wish.seed, double=not wish.single, **kept)
     recipe.check()
     return recipe
 

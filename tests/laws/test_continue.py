@@ -27,7 +27,7 @@ def test_past_max_steps_to_the_same_numbers():
             break
         assert sol.status == dh.Status.max_steps_reached
     assert attempts > 2 and sol.t1 == 20.0 and accepted == full.stats.accepted
-    np.testing.assert_array_equal(sol.x, full.x)
+    np.testing.assert_allclose(sol.x, full.x, rtol=1e-12)  # two compiled programs
 
 
 def test_to_a_later_time_and_at_save_times():

@@ -266,7 +266,7 @@ def test_the_command_makes_published_sets(tmp_path, capsys):
     with pytest.raises(ValueError, match="first fields, walls and a length of its own"):
         generate_data("fno-darcy", Wish(initial="noise"), out=tmp_path / "d")
     with pytest.raises(ValueError, match="is solved by ETDRK4"):
-        generate_data("fno-burgers", Wish(), method="etdrk2", out=tmp_path / "d")
+        generate_data("fno-burgers", Wish(method="etdrk2"), out=tmp_path / "d")
     with pytest.raises(ValueError, match="no published set is called 'fno-burger'"):
         generate_data("fno-burger", out=tmp_path / "d")
 
