@@ -6,7 +6,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, subcommand
 
-from .fields import Int, Json, Name
+from .fields import Int, Json, Name, Word
 
 
 @dataclass
@@ -47,7 +47,8 @@ class PlanShow:
 
 @dataclass
 class PlanCheck:
-    """Check a plan before any network sees it: consistency, order, noise variance and the rest."""
+    """Check a plan before any network sees it: consistency, orders and exactness as claimed, noise, Gaussian data,
+    stability, inversion. Exit code 1 if a claim fails."""
 
     plan: Positional[Name]
     """Its name."""
@@ -61,10 +62,10 @@ class PlanCheck:
     """Write the records to this file."""
 
     def run(self) -> int:
-        from duhamel.jobs.plan import check_plan
+        from duhamel.jobs.plan_check import FAILS, check_plan
 
-        check_plan(self.plan, self.steps, self.schedule, self.order, self.json)
-        return 0
+        found = check_plan(self.plan, self.steps, self.schedule, self.order, self.json)
+        return int(any(record.more.get("verdict") == FAILS for record in found))
 
 
 @dataclass
@@ -84,6 +85,54 @@ class PlanCompare:
         from duhamel.jobs.plan import compare_plans
 
         compare_plans(self.fast, self.json, self.name, self.runs)
+        return 0
+
+
+@dataclass
+class PlanPicture:
+    """Draw a plan: its table as a triangle, where it is stable, its error for Gaussian data."""
+
+    plan: Positional[Name]
+    """Its name."""
+    steps: int = 8
+    """Steps of the grid."""
+    schedule: str = "vp"
+    """Noise schedule: vp, ve, cosine or edm."""
+    order: Int = None
+    """Order of the method, where it has several."""
+    json: Json = None
+    """Write the records to this file."""
+    runs: Path = Path("runs")
+    """Where the folders of runs are."""
+
+    def run(self) -> int:
+        from duhamel.jobs.plan_pictures import picture
+
+        picture(self.plan, self.steps, self.schedule, self.order, self.json, self.runs)
+        return 0
+
+
+@dataclass
+class PlanExport:
+    """Write a plan for other programs: .json or .csv, a plain table of its canonical form; .npz, for duhamel itself."""
+
+    plan: Positional[Name]
+    """Its name."""
+    to: Path
+    """The file; its ending says what is written."""
+    steps: int = 10
+    """Steps of the grid."""
+    schedule: str = "vp"
+    """Noise schedule: vp, ve, cosine or edm."""
+    order: Int = None
+    """Order of the method, where it has several."""
+    prediction: Word = None
+    """What your model returns, if not what the plan wants: data, noise, score, velocity or flow."""
+
+    def run(self) -> int:
+        from duhamel.jobs.plan import export_plan
+
+        export_plan(self.plan, self.to, self.steps, self.schedule, self.order, self.prediction)
         return 0
 
 
@@ -127,13 +176,15 @@ class PlanRanking:
 
 @dataclass
 class Plan:
-    """Diffusion samplers as data: list, print, check and compare them."""
+    """Diffusion samplers as data: list, print, draw, check, compare and export them."""
 
     command: (
         Annotated[PlanList, subcommand("list")]
         | Annotated[PlanShow, subcommand("show")]
         | Annotated[PlanCheck, subcommand("check")]
         | Annotated[PlanCompare, subcommand("compare")]
+        | Annotated[PlanPicture, subcommand("picture")]
+        | Annotated[PlanExport, subcommand("export")]
         | Annotated[PlanTree, subcommand("tree")]
         | Annotated[PlanRanking, subcommand("ranking")]
     )

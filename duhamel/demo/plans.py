@@ -1,16 +1,12 @@
 """Chapter: samplers against a probability flow that is known exactly."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from duhamel.diffusion.compare import CONTENDERS, compare_plans, three_peaks
-from duhamel.diffusion.denoiser import as_prediction
-from duhamel.diffusion.mixture1d import Mixture1D
+from duhamel.diffusion.compare import CONTENDERS, compare_plans, on_host, three_peaks
 from duhamel.diffusion.plans.registry import build
 from duhamel.diffusion.schedule import VP, Schedule
 from duhamel.report.chapter import Chapter, Figure, Table
@@ -69,24 +65,19 @@ def chapter(context: Context) -> Chapter:
     )
 
 
-def measured_slopes(build: Callable[[int], Plan], schedule: Schedule) -> np.ndarray:
-    """The slopes of a sampler's error on the mixture when its builder refines the grid; call this with float64 on."""
-    mixture, first = three_peaks(schedule), build(REFINED[0])
+def measured_slopes(build: Callable[[int], Plan], schedule: Schedule, refined: Sequence[int] = REFINED) -> np.ndarray:
+    """The slopes of a sampler's error on the mixture when its builder refines the grid."""
+    mixture, first = three_peaks(schedule), build(refined[0])
     start, end = float(first.t[0]), float(first.t[-1])
     x = mixture.quantile((np.arange(200) + 0.5) / 200, start)
-    model = on_host(mixture, first.prediction)
-    return checks.order(build, model, x, mixture.quantile_map(x, start, end), REFINED)
+    prediction: Any = first.prediction
+    model = on_host(mixture.denoiser, schedule, prediction)
+    return checks.order(build, model, x, mixture.quantile_map(x, start, end), refined)
 
 
 def low_noise(schedule: Schedule) -> float:
     """A noise level of 5 %: closer to the data, and the slopes would need more steps to settle."""
     return float(schedule.t_of_rho(np.float64(0.05)))
-
-
-def on_host(mixture: Mixture1D, prediction: Any) -> Callable[[Any, Any], np.ndarray]:
-    """The exact model on NumPy arrays, compiled once."""
-    call = eqx.filter_jit(as_prediction(mixture.denoiser, mixture.schedule, prediction))
-    return lambda t, x: np.asarray(call(jnp.asarray(t), jnp.asarray(x)))
 
 
 def draw(found: list[dict[str, Any]]) -> "Drawing":
@@ -120,7 +111,9 @@ def _draw_flow(axes: Any) -> None:
     ways = np.stack([mixture.quantile_map(starts, schedule.t_max, float(t)) for t in ts])
     axes.plot(ways, ts, color="#444444", linewidth=0.7)
     plan = build("unipc", schedule, steps=10, order=3)
-    states = [slots["x"] for slots in march(plan, on_host(mixture, plan.prediction), {"x": starts})]
+    prediction: Any = plan.prediction
+    model = on_host(mixture.denoiser, schedule, prediction)
+    states = [slots["x"] for slots in march(plan, model, {"x": starts})]
     for t, x in zip(plan.t, states, strict=True):
         axes.plot(x, np.full_like(x, t), ".", markersize=4, color=PALETTE[1])
     axes.set_yscale("function", functions=(np.sqrt, np.square))

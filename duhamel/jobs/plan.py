@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-from duhamel.demo.plans import REFINED, chapter, low_noise, measured_slopes
+from duhamel.demo.plans import chapter
 from duhamel.diffusion.plans.registry import SAMPLERS, SCHEDULES, build, find
 from duhamel.diffusion.schedule import Schedule
 from duhamel.report.chapter import Chapter
-from duhamel.report.console import records, say, table
+from duhamel.report.console import say, table
 from duhamel.report.folder import DEFAULT_ROOT, Run
 from duhamel.report.nearest import nearest
 from duhamel.report.record import Record, check_json, write_json
-from duhamel.rows import checks
 from duhamel.rows.plan import Plan
+from duhamel.rows.table import write_table
 
 from .perform import perform
 
@@ -23,44 +23,56 @@ def list_plans(json: Path | None = None) -> None:
     if json is not None:
         write_json(
             json,
-            [Record(name, p.nfe, "calls in 10 steps", more={"about": find(name).about}) for name, p in plans.items()],
+            [
+                Record(name, p.nfe, "calls in 10 steps", more={"about": find(name).about, "order": orders_of(name)})
+                for name, p in plans.items()
+            ],
         )
-    rows = ((name, find(name).grid, p.nfe, "noise" if p.draws else "", find(name).about) for name, p in plans.items())
-    table(("name", "grid", "calls in 10 steps", "draws", "what it is"), rows, right=("calls in 10 steps",))
+    rows = (
+        (name, orders_of(name), find(name).grid, p.nfe, "noise" if p.draws else "", find(name).about)
+        for name, p in plans.items()
+    )
+    columns = ("name", "order", "grid", "calls in 10 steps", "draws", "what it is")
+    table(columns, rows, right=("calls in 10 steps",))
     say("`duhamel plan show NAME` prints the numbers, `duhamel plan check NAME` measures them.")
+
+
+def orders_of(name: str) -> str:
+    """The orders a sampler claims: "3", "1 to 4", "weak 1"."""
+    sampler = find(name)
+    claims = sorted(set(sampler.orders.values()))
+    plain = "" if not claims else f"{claims[0]}" if len(claims) == 1 else f"{claims[0]} to {claims[-1]}"
+    return ", ".join(filter(None, (plain, f"weak {sampler.weak}" if sampler.weak is not None else "")))
 
 
 def show_plan(name: str, steps: int, schedule: str, order: int | None = None, json: Path | None = None) -> None:
     """Print a plan: rows as equations, then the coefficients of every step."""
-    plan = build(name, schedule_named(schedule), steps=steps, **_options(order))
+    plan = build(name, schedule_named(schedule), steps=steps, **options_of(order))
     say(plan.show())
     if json is not None:
-        write_json(json, _facts(plan))
+        write_json(json, facts_of(plan))
 
 
-def check_plan(
-    name: str, steps: int, schedule: str, order: int | None = None, json: Path | None = None
-) -> list[Record]:
-    """Consistency, noise variance, and the slope of the error on an exact one-dimensional mixture, as records."""
+def export_plan(
+    name: str, to: Path, steps: int, schedule: str, order: int | None = None, prediction: str | None = None
+) -> Path:
+    """Write a plan: .npz as duhamel reads it, .json and .csv as a plain table of its canonical form."""
     noise = schedule_named(schedule)
-    plan = build(name, noise, steps=steps, **_options(order))
-    gap = checks.consistency(plan, noise.alpha, noise.sigma)
-    found = [*_facts(plan), Record("constant data and noise are kept, relative error", gap, "", gap)]
-    if plan.draws:
-        excess = checks.noise_variance(plan, noise.alpha, noise.sigma, 1.0)
-        found.append(Record("variance of unit Gaussian data, relative error", excess, "", excess))
-    elif name != "dpm-solver-fast":  # mixed orders, chosen by the number of steps: it has no slope
-        slopes = measured_slopes(
-            lambda n: build(name, noise, steps=n, terminal=False, t_min=low_noise(noise), **_options(order)), noise
+    plan = build(name, noise, steps=steps, **options_of(order))
+    if to.suffix == ".npz":
+        if prediction not in (None, plan.prediction):
+            raise ValueError(
+                f"prediction = {prediction!r}: a .npz keeps the plan's own ({plan.prediction}); take .json."
+            )
+        path = plan.save(to)
+    elif to.suffix in (".json", ".csv"):
+        path = write_table(plan, to, prediction, noise.alpha, noise.sigma)
+    else:
+        raise ValueError(
+            f"cannot write {str(to)!r}; end its name in .npz (for duhamel), .json or .csv (a plain table)."
         )
-        found += [
-            Record(f"order between {a} and {b} steps, exact mixture", float(slope))
-            for a, b, slope in zip(REFINED, REFINED[1:], slopes, strict=False)
-        ]
-    if json is not None:
-        write_json(json, found)
-    records(found, f"{name} on {type(noise).__name__}")
-    return found
+    say(f"{plan} -> {path}")
+    return path
 
 
 def schedule_named(name: str) -> Schedule:
@@ -71,11 +83,11 @@ def schedule_named(name: str) -> Schedule:
     return known[name.lower()]()
 
 
-def _options(order: int | None) -> dict[str, Any]:
+def options_of(order: int | None) -> dict[str, Any]:
     return {} if order is None else {"order": order}
 
 
-def _facts(plan: Plan) -> list[Record]:
+def facts_of(plan: Plan) -> list[Record]:
     return [
         Record("steps", plan.steps),
         Record("model calls", plan.nfe),

@@ -38,8 +38,8 @@ def chapter(context: Context) -> Chapter:
         "the ranking is left?",
         text=(
             "The Fréchet distance is the one between Gaussians of the samples' means and covariances; FID is the same "
-            "of features of a network. How far the three published rankings agree with each other says how much could be "
-            "expected.",
+            "of features of a network. How far the three published rankings agree with each other says how much could "
+            "be expected.",
         ),
         tables=(
             Table(

@@ -88,20 +88,26 @@ def gaussian_gain(prediction: str | None, alpha: Callable, sigma: Callable, vari
 
 
 def noise_variance(plan: Plan, alpha: Callable, sigma: Callable, variances: Any = 0.0) -> float:
-    """Largest relative error of the variance of x over the steps, for Gaussian data (0: one data point, D = 0).
+    """Largest relative error of the variance of x over the steps, for Gaussian data (0: one data point, D = 0); see
+    `variance_errors`."""
+    return float(np.nanmax(np.abs(variance_errors(plan, alpha, sigma, variances))))
+
+
+def variance_errors(plan: Plan, alpha: Callable, sigma: Callable, variances: Any = 0.0) -> np.ndarray:
+    """Relative error of the variance of x after each step, shape (steps, variances), for Gaussian data of mean 0.
 
     The variance must stay alpha_t^2 c + sigma_t^2. Draws are independent, so the variance is the sum of squares of what
-    the plan makes of each unit draw. Not counted where the exact variance is 0, at the end of a grid with sigma = 0.
+    the plan makes of each unit draw. NaN where the exact variance is 0, at the end of a grid with sigma = 0.
     """
     c = np.atleast_1d(np.asarray(variances, float))
-    exact = [alpha(t) ** 2 * c + sigma(t) ** 2 for t in plan.t]
+    exact = np.stack([alpha(t) ** 2 * c + sigma(t) ** 2 for t in plan.t])
     units = np.eye(1 + sum(s.steps * len(s.pattern.draws) for s in plan.segments))[:, :, None] * np.ones_like(c)
     used = iter(units[1:])
     gain = gaussian_gain(plan.prediction, alpha, sigma, c)
     models = [lambda tau, z, *args: gain(tau) * z] * max(plan.models, 1)
     states = _states(plan, models, units[0] * np.sqrt(exact[0]), lambda n, d: next(used))
-    pairs = [(np.sum(np.abs(x) ** 2, axis=0), e) for x, e in zip(states[1:], exact[1:], strict=True) if np.all(e > 0)]
-    return float(max(np.max(np.abs(v / e - 1)) for v, e in pairs))
+    found = np.stack([np.sum(np.abs(x) ** 2, axis=0) for x in states[1:]])
+    return np.where(exact[1:] > 0, found / np.where(exact[1:] > 0, exact[1:], 1.0) - 1, np.nan)
 
 
 def inversion_margin(plan: Plan, slots: Sequence[str] = ("x",), gain: Callable[[Any], Any] | None = None) -> float:

@@ -25,6 +25,8 @@ COMMANDS = [
     ("plan", "show"),
     ("plan", "check"),
     ("plan", "compare"),
+    ("plan", "picture"),
+    ("plan", "export"),
     ("plan", "tree"),
     ("plan", "ranking"),
     ("papers",),

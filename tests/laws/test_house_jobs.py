@@ -7,7 +7,9 @@ import pytest
 
 from duhamel.jobs.ordinary import ORDINARY
 from duhamel.jobs.partial import PARTIAL, prepare
-from duhamel.jobs.plan import check_plan, list_plans, show_plan
+from duhamel.jobs.plan import export_plan, list_plans, show_plan
+from duhamel.jobs.plan_check import check_plan
+from duhamel.jobs.plan_pictures import picture
 from duhamel.jobs.sample import Wish as SampleWish, sample
 from duhamel.jobs.solve import Wish, solve_equation
 from duhamel.jobs.train import train
@@ -151,6 +153,35 @@ def test_a_plan_that_draws_is_checked_for_its_noise():
     found = check_plan("sde-dpmpp-2m", 200, "vp")
     (variance,) = [r.value for r in found if r.name.startswith("variance")]
     assert variance < 0.02
+    (weak,) = [r for r in found if r.name.startswith("weak order")]
+    assert abs(weak.value - 2) < 0.2 and weak.more["verdict"] == "holds"
+
+
+def test_verdicts_say_what_holds_and_what_fails(capsys):
+    """UniPC does what it claims; the fourth order of a shipped sampler is not consistent; 50 steps of BDIA go back."""
+    verdicts = {r.name: r.more.get("verdict") for r in check_plan("unipc", 10, "vp")}
+    assert list(verdicts.values()).count("holds") >= 4 and "fails" not in verdicts.values()
+    assert sum("polynomials in lam" in name for name in verdicts) == 2
+    assert "Everything that is claimed holds." in capsys.readouterr().out
+    failed = [r.name for r in check_plan("ipndm-v-as-shipped", 10, "edm") if r.more.get("verdict") == "fails"]
+    assert failed[0].startswith("constant data")
+    (margin,) = [r for r in check_plan("bdia", 50, "vp") if r.name.startswith("rounding")]
+    assert margin.more["verdict"] == "holds"
+
+
+def test_a_plan_is_drawn(tmp_path):
+    for name, schedule, calls in (("heun", "edm", 9), ("sa-solver", "vp", 5)):
+        drawn = picture(name, 5, schedule, root=tmp_path)
+        assert len(drawn.figures) == 2 and drawn.records[0].value == calls
+
+
+def test_a_plan_is_exported(tmp_path):
+    for suffix in ("npz", "json", "csv"):
+        assert export_plan("dpmpp-2m", tmp_path / f"plan.{suffix}", 5, "vp").stat().st_size > 500
+    with pytest.raises(ValueError, match=r"end its name in \.npz"):
+        export_plan("dpmpp-2m", tmp_path / "plan.txt", 5, "vp")
+    with pytest.raises(ValueError, match=r"keeps the plan's own \(data\)"):
+        export_plan("dpmpp-2m", tmp_path / "plan.npz", 5, "vp", prediction="noise")
 
 
 def test_a_mixture_is_sampled(tmp_path):
