@@ -29,8 +29,8 @@ TRIANGLE = (
     "values and the draws; values in units of the data, the start in units of the noise."
 )
 BEHAVIOUR = (
-    "Left: where x / alpha does not grow under the model D = k x / alpha; exactly, in the grey half. Gaussian data have k "
-    "between 0 and 1, the black bar; guidance leaves it. Right: relative error of the end, Gaussian data."
+    "Left: where x / alpha does not grow under the model D = k x / alpha; exactly, in the grey half. Gaussian data "
+    "have k between 0 and 1, the black bar; guidance leaves it. Right: relative error of the end, Gaussian data."
 )
 NUMBERS = 12  # evaluations up to which the triangle has its numbers written in it
 

@@ -166,7 +166,7 @@ def test_verdicts_say_what_holds_and_what_fails(capsys):
     failed = [r.name for r in check_plan("ipndm-v-as-shipped", 10, "edm") if r.more.get("verdict") == "fails"]
     assert failed[0].startswith("constant data")
     (margin,) = [r for r in check_plan("bdia", 50, "vp") if r.name.startswith("rounding")]
-    assert margin.more["verdict"] == "holds"
+    assert margin.more["verdict"] == "fit for float32"
 
 
 def test_a_plan_is_drawn(tmp_path):
