@@ -227,7 +227,8 @@ class _Marquardt:
         signs = self.rng.choice([-1.0, 1.0], (self.probes, *residual.shape))  # their outer products average to one
         sides = np.concatenate([(residual * weights[:, None])[None], signs * np.sqrt(weights)[:, None]])
         pulled = self.fitted.pulled(plan, tangents, sides)
-        return pulled[1:].reshape(-1, len(theta)) / np.sqrt(self.probes), np.sum(pulled[0], axis=0)
+        rows = pulled[1:].reshape(-1, len(theta)) / np.sqrt(self.probes)
+        return rows, np.sum(pulled[0], axis=0)
 
     def _score(self, squares: np.ndarray) -> float:
         return self.robust(squares)[0] if self.by_loss else _root_mean(squares)
