@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from .pattern import ONES
 from .plan import Plan
 from .step import Asked, evaluations, kept, step
 
@@ -53,10 +54,10 @@ def march(
     cast    turns a coefficient or a model time (NumPy) into what multiplies a value from the left
     """
     models = as_models(plan, models)
-    slots = dict.fromkeys(plan.slots, slots["x"] * 0) | dict(slots)
+    slots, consts = _first(plan, slots, consts)
     yield slots
     for pattern, coef, tau, draws in _steps(plan, draw, cast):
-        env = step(pattern, coef, tau, {**slots, **draws(), **(consts or {})}, models)
+        env = step(pattern, coef, tau, {**slots, **draws(), **consts}, models)
         slots = {**slots, **kept(pattern, env)}
         yield slots
 
@@ -71,9 +72,9 @@ def asked(
 ) -> Generator[Asked, Any, dict[str, Any]]:
     """`march` for those who call the model themselves: stops at every evaluation, goes on with the value it is sent,
     and returns the slots at the end. A draw is made when its step begins."""
-    slots = dict.fromkeys(plan.slots, slots["x"] * 0) | dict(slots)
+    slots, consts = _first(plan, slots, consts)
     for pattern, coef, tau, draws in _steps(plan, draw, cast):
-        env = yield from evaluations(pattern, coef, tau, {**slots, **draws(), **(consts or {})})
+        env = yield from evaluations(pattern, coef, tau, {**slots, **draws(), **consts})
         slots = {**slots, **kept(pattern, env)}
     return slots
 
@@ -89,9 +90,18 @@ def advance(
 ) -> dict[str, Any]:
     """The slots after step n of the plan, from those before it: `march`, one step at a time."""
     ((pattern, coef, tau, draws),) = islice(_steps(plan, draw, lambda number: number), n, n + 1)
-    slots = dict.fromkeys(plan.slots, slots["x"] * 0) | dict(slots)
-    env = step(pattern, coef, tau, {**slots, **draws(), **(consts or {})}, as_models(plan, models))
+    slots, consts = _first(plan, slots, consts)
+    env = step(pattern, coef, tau, {**slots, **draws(), **consts}, as_models(plan, models))
     return {**slots, **kept(pattern, env)}
+
+
+def _first(
+    plan: Plan, slots: Mapping[str, Any], consts: Mapping[str, Any] | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """All slots and constants: slots not given are zeros like x, and `ONES` are ones like x."""
+    x = slots["x"]
+    ones = {ONES: x * 0 + 1} if ONES in plan.consts else {}
+    return dict.fromkeys(plan.slots, x * 0) | dict(slots), ones | dict(consts or {})
 
 
 def _steps(plan: Plan, draw: Callable | None, cast: Callable) -> Iterator[tuple[Any, ...]]:

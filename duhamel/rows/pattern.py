@@ -11,6 +11,8 @@ NumPy-free on purpose: PyTorch users import this module without JAX.
 
 from dataclasses import dataclass
 
+ONES = "1"  # the constant of this name need not be given: it is an array of ones like x, so its coefficient is a bias
+
 
 @dataclass(frozen=True)
 class Row:
@@ -38,7 +40,7 @@ class Pattern:
     rows    built in this order; each name is built once
     keep    (slot, source): what each slot holds when the next step begins
     draws   names of the standard normal draws, fresh in every step
-    consts  names of arrays that never change, such as the mean of a mean-reverting process
+    consts  names of arrays that never change, such as the mean of a mean-reverting process; `ONES` is there by itself
     """
 
     rows: tuple[Row, ...]

@@ -20,7 +20,7 @@ from jax.core import Tracer
 
 from .host import as_models, check_undoing
 from .noise import checked_key, checked_noise, draw, path_noise, sample_keys
-from .pattern import Pattern
+from .pattern import ONES, Pattern
 from .plan import Plan
 from .step import kept, step
 
@@ -70,7 +70,7 @@ def run(
     x = _as_state(x)
     check_undoing(plan, max(float(jnp.finfo(a.dtype).eps) for a in jax.tree.leaves(x)))
     first = _first_slots(plan, x, slots or {})
-    consts = _all_consts(plan, consts or {})
+    consts = _all_consts(plan, x, consts or {})
     if noise == "path" and plan.draws:
         noise, key = path_noise(plan, x, key), None
     if isinstance(noise, str):
@@ -288,10 +288,12 @@ def _first_slots(plan: Plan, x: Any, given: Mapping[str, Any]) -> dict[str, Any]
     return slots
 
 
-def _all_consts(plan: Plan, given: Mapping[str, Any]) -> dict[str, Any]:
+def _all_consts(plan: Plan, x: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     for name in given:
         if name not in plan.consts:
             raise ValueError(f"plan {plan.name!r} reads no constant {name!r}; {_nearest(name, plan.consts)}")
+    ones = {ONES: jax.tree.map(jnp.ones_like, x)} if ONES in plan.consts else {}
+    given = ones | dict(given)
     for name in plan.consts:
         if name not in given:
             raise ValueError(f"plan {plan.name!r} reads the constant {name!r}; pass consts={{{name!r}: ...}}.")

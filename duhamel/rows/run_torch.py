@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .host import as_models, check_undoing, march
+from .pattern import ONES
 from .plan import Plan
 
 EPS = {"float64": 2.0**-52, "complex128": 2.0**-52, "float32": 2.0**-23, "complex64": 2.0**-23}
@@ -46,7 +47,7 @@ def run_torch(
             if name not in known or name == "x":
                 raise ValueError(f"plan {plan.name!r} has no {what} {name!r} to be given; it has {known}.")
     for name in plan.consts:
-        if name not in (consts or {}):
+        if name not in (consts or {}) and name != ONES:
             raise ValueError(f"plan {plan.name!r} reads the constant {name!r}; pass consts={{{name!r}: ...}}.")
     if noise is not None:
         _check_noise(plan, noise, seed, x)

@@ -60,7 +60,10 @@ KNOWN = [
     },
     {"adams-lam-3", "unip(variant='exact')", "sa-solver(corrector_order=0, tau=0.0)"},
     {"sa-solver(order=2, corrector_order=0, tau=1.0)", "mr-sde-d-2 at mu=0"},
-    {"unipc(variant='exact')", "sa-solver(tau=0.0)", "usf"},
+    # DPM-Solver-v3 (2310.13268) whose statistics are (1, 0, 0), as they are until a model is measured
+    {"unipc(variant='exact')", "sa-solver(tau=0.0)", "usf", "dpm-solver-v3"},
+    {"unipc(order=2, variant='exact')", "dpm-solver-v3(order=2)"},
+    {"unipc(order=1, variant='exact')", "dpm-solver-v3(order=1)"},
     {"unipc", "dc-solver"},  # whose ratios are 1 until they are fitted
     {"unipc(order=2)", "dc-solver(order=2)"},
     {"ipndm", "hb(beta=1.0)", "ghvb(order=4, beta=1.0)"},

@@ -78,9 +78,7 @@ def multistep(
     carries = np.array([carry(schedule, a, b, prediction, r) for (a, b), r in zip(pairwise(ts), rate, strict=True)])
     drawn = [noise_std(schedule, a, b, r) for (a, b), r in zip(pairwise(ts), rate, strict=True)]
     noise = np.array(drawn) if np.any(taus > 0) else None
-    segment = (
-        _corrected(ts, carries, predict, correct, noise, again) if corrector else adams(ts, carries, predict, noise)
-    )
+    segment = moulton(ts, carries, predict, correct, noise, again) if corrector else adams(ts, carries, predict, noise)
     facts = {
         "order": order,
         "least": order,
@@ -92,10 +90,10 @@ def multistep(
 
 
 def adams(ts: np.ndarray, carries: np.ndarray, w: np.ndarray, noise: np.ndarray | None = None) -> Segment:
-    """x <- noise z + sum_j w_j F_j + carry x. w has shape (steps, values), newest value first."""
+    """x <- noise z + sum_j w_j F_j + carry x. w has shape (steps, values, *element), newest value first."""
     history, keep = _history(w.shape[1])
     reads = (*history[::-1], "F", "x")
-    columns = [*w.T[::-1], carries]
+    columns = [*_values(w)[::-1], carries]
     if noise is not None:
         reads, columns = ("z", *reads), [noise, *columns]
     rows = (Row("y", ("x",), call="F"), Row("x_next", reads))
@@ -103,24 +101,24 @@ def adams(ts: np.ndarray, carries: np.ndarray, w: np.ndarray, noise: np.ndarray 
     return Segment(pattern, (np.ones(1), *columns), ts[:-1, None])
 
 
-def _corrected(
+def moulton(
     ts: np.ndarray, carries: np.ndarray, predict: np.ndarray, correct: np.ndarray, noise: np.ndarray | None, again: bool
 ) -> Segment:
     """Slots: x (predicted, where the model is called), base (the corrected state one step before), values F1, ...,
-    and the draw before, which the corrector repeats."""
+    and the draw before, which the corrector repeats. Weights have shape (steps, values, *element)."""
     history, keep = _history(max(correct.shape[1], predict.shape[1] + 1))
     first = np.zeros(len(carries))
     first[0] = 1.0  # nothing to correct in the first step: the state is the predicted one
-    back = np.concatenate([[0.0], carries[:-1]])
+    back = np.concatenate([0 * carries[:1], carries[:-1]])
     used = history[: correct.shape[1] - 1]
     corrected: tuple[tuple[str, Any], ...] = (
-        *zip(used[::-1], correct.T[:0:-1], strict=True),
+        *zip(used[::-1], _values(correct)[:0:-1], strict=True),
         ("G" if again else "F", correct[:, 0]),
         ("x", first),
         ("base", back),
     )
     predicted: tuple[tuple[str, Any], ...] = (
-        *zip(history[: predict.shape[1] - 1][::-1], predict.T[:0:-1], strict=True),
+        *zip(history[: predict.shape[1] - 1][::-1], _values(predict)[:0:-1], strict=True),
         ("F", predict[:, 0]),
         ("corrected", carries),
     )
@@ -136,6 +134,11 @@ def _corrected(
     pattern = Pattern(rows, (("x", "x_next"), ("base", "corrected"), *keep), draws=() if noise is None else ("z",))
     coef = (np.ones(1), *(c for _, c in corrected), *(c for _, c in predicted))
     return Segment(pattern, coef, np.repeat(ts[:-1, None], 1 + again, axis=1))
+
+
+def _values(w: np.ndarray) -> np.ndarray:
+    """One column of coefficients for each value."""
+    return np.moveaxis(w, 1, 0)
 
 
 def _history(values: int) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:

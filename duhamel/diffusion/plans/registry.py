@@ -14,6 +14,7 @@ from duhamel.rows.plan import Plan
 from ..schedule import EDM, VE, VP, Cosine, Flow, MeanReverting, Schedule, SubVP
 from .as_shipped import dpmpp_3m_as_shipped, ipndm_v_as_shipped
 from .compensated import dc_solver
+from .dpm_v3 import dpm_solver_v3
 from .er_sde import er_sde
 from .grid import check_steps, time_grid
 from .inversion import bdia, o_belm
@@ -124,6 +125,12 @@ SAMPLERS: dict[str, Sampler] = {
     ),
     "dc-solver": Sampler(
         dc_solver, "lam", "UniPC, the newest value read off at a time shifted by fitted `ratios`", orders={2: 3, 3: 4}
+    ),
+    "dpm-solver-v3": Sampler(
+        dpm_solver_v3,
+        "lam",
+        "multistep in a parameterisation measured from the model, `statistics`; UniPC without",
+        orders={p: p + 1 for p in range(1, 4)},
     ),
     "usf": Sampler(
         usf,
