@@ -6,7 +6,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, subcommand
 
-from .fields import Int, Json, Name, Word
+from .fields import Int, Json, Name, Names, Numbers, Word
 
 
 @dataclass
@@ -70,8 +70,12 @@ class PlanCheck:
 
 @dataclass
 class PlanCompare:
-    """Every plan on the exact mixture: error of the end points at equal numbers of network calls."""
+    """Plans on the exact mixture: error of the end points at equal numbers of network calls."""
 
+    plans: Positional[Names] = ()
+    """Which; "unipc:2" is UniPC of order 2. None: nine usual ones."""
+    nfe: Numbers = ()
+    """Numbers of network calls, such as --nfe 5 8 10."""
     fast: bool = False
     """Fewer samples and step numbers."""
     json: Json = None
@@ -84,7 +88,7 @@ class PlanCompare:
     def run(self) -> int:
         from duhamel.jobs.plan import compare_plans
 
-        compare_plans(self.fast, self.json, self.name, self.runs)
+        compare_plans(self.plans, self.nfe, self.fast, self.json, self.name, self.runs)
         return 0
 
 

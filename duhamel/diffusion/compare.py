@@ -1,7 +1,7 @@
 """Samplers against the exact probability flow of a one-dimensional mixture: how wrong is who, after how many calls."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import equinox as eqx
 import jax
@@ -13,7 +13,7 @@ from duhamel.rows.plan import Plan
 
 from .denoiser import Denoiser, as_prediction
 from .mixture1d import Mixture1D
-from .plans.registry import build
+from .plans.registry import build, find
 from .schedule import EDM, Prediction, Schedule
 
 # label: (name in the registry, options)
@@ -49,18 +49,37 @@ def compare_plans(
     """
     data = three_peaks(EDM()) if data is None else data
     schedule = data.schedule
+    plans = {
+        (label, budget): within(budget, name, schedule, options)
+        for label, (name, options) in contenders.items()
+        for budget in nfes
+    }
+    if noisy := [label for (label, _), plan in plans.items() if plan.draws]:
+        raise ValueError(f"{noisy[0]} draws noise, so that its end points have no exact values; switch it off.")
     x = data.quantile((np.arange(points) + 0.5) / points, schedule.t_max)
     exact = data.quantile_map(x, schedule.t_max, schedule.t_min)
-    models = {p: on_host(data.denoiser, schedule, p) for p in ("data", "noise")}
+    models = {p: on_host(data.denoiser, schedule, p) for p in get_args(Prediction)}
     records = []
-    for label, (name, options) in contenders.items():
-        for budget in nfes:
-            plan = within(budget, name, schedule, options)
-            *_, last = march(plan, models[plan.prediction or "data"], {"x": x})
-            error = float(np.sqrt(np.mean((last["x"] - exact) ** 2)))
-            counts = {"budget": budget, "nfe": plan.nfe, "steps": plan.steps}
-            records.append({"label": label, "name": name, **counts, "error": error})
+    for (label, budget), plan in plans.items():
+        *_, last = march(plan, models[plan.prediction or "data"], {"x": x})
+        error = float(np.sqrt(np.mean((last["x"] - exact) ** 2)))
+        counts = {"budget": budget, "nfe": plan.nfe, "steps": plan.steps}
+        records.append({"label": label, "name": contenders[label][0], **counts, "error": error})
     return records
+
+
+def named(names: Sequence[str]) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Contenders by their names in the registry, "unipc" or "unipc:2" for its order 2, with their noise off."""
+    contenders: dict[str, tuple[str, dict[str, Any]]] = {}
+    for text in names:
+        name, _, order = text.partition(":")
+        options = {"terminal": False, **find(name).still}
+        if order:
+            if not order.isdecimal():
+                raise ValueError(f"{text!r}: after the colon stands the order, a whole number, such as unipc:2.")
+            options["order"] = int(order)
+        contenders[text] = (name, options)
+    return contenders
 
 
 def within(budget: int, name: str, schedule: Schedule, options: Mapping[str, Any] | None = None) -> Plan:

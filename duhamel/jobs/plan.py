@@ -1,9 +1,11 @@
 """`duhamel plan`: samplers as data, listed, printed and checked before any network sees them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from duhamel.demo.plans import chapter
+from duhamel.demo.plans import BUDGETS, chapter, comparison
+from duhamel.diffusion.compare import CONTENDERS, named
 from duhamel.diffusion.plans.registry import SAMPLERS, SCHEDULES, build, find
 from duhamel.diffusion.schedule import Schedule
 from duhamel.report.chapter import Chapter
@@ -96,12 +98,21 @@ def facts_of(plan: Plan) -> list[Record]:
 
 
 def compare_plans(
-    fast: bool = False, json: Path | None = None, name: str = "plans", root: str | Path = DEFAULT_ROOT
+    names: Sequence[str] = (),
+    nfe: Sequence[int] = (),
+    fast: bool = False,
+    json: Path | None = None,
+    name: str = "plans",
+    root: str | Path = DEFAULT_ROOT,
 ) -> Chapter:
-    """The table of samplers on the exact mixture, with a page in runs/NAME/."""
+    """The table of samplers (those named, or the usual ones) on the exact mixture, with a page in runs/NAME/."""
+    contenders, budgets = named(names) if names else CONTENDERS, tuple(sorted(set(nfe))) or BUDGETS
+    if budgets[0] < 1:
+        raise ValueError(f"--nfe {budgets[0]}: a number of network calls is at least 1.")
     check_json(json)
-    run = Run.create(name, {"command": "plan compare", "fast": fast}, root)
-    return perform(run, "plan compare", chapter, fast=fast, json=json, to_records=_errors)
+    run = Run.create(name, {"command": "plan compare", "plans": list(names), "nfe": budgets, "fast": fast}, root)
+    work = (lambda context: comparison(context, contenders, budgets)) if names or nfe else chapter
+    return perform(run, "plan compare", work, fast=fast, json=json, to_records=_errors)
 
 
 def _errors(compared: Chapter) -> list[Record]:

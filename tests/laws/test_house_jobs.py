@@ -7,7 +7,7 @@ import pytest
 
 from duhamel.jobs.ordinary import ORDINARY
 from duhamel.jobs.partial import PARTIAL, prepare
-from duhamel.jobs.plan import export_plan, list_plans, show_plan
+from duhamel.jobs.plan import compare_plans, export_plan, list_plans, show_plan
 from duhamel.jobs.plan_check import check_plan
 from duhamel.jobs.plan_pictures import picture
 from duhamel.jobs.sample import Wish as SampleWish, sample
@@ -167,6 +167,26 @@ def test_verdicts_say_what_holds_and_what_fails(capsys):
     assert failed[0].startswith("constant data")
     (margin,) = [r for r in check_plan("bdia", 50, "vp") if r.name.startswith("rounding")]
     assert margin.more["verdict"] == "fit for float32"
+
+
+def test_some_plans_are_compared_at_some_numbers_of_calls(tmp_path):
+    compared = compare_plans(("heun", "unipc:2", "er-sde"), (10, 6, 10), fast=True, root=tmp_path)
+    (table,) = compared.tables
+    assert table.columns == ("network calls", "6", "10") and [row[0] for row in table.rows] == [
+        "heun",
+        "unipc:2",
+        "er-sde",
+    ]
+    assert all(0 < ten < six for _, six, ten in table.rows)
+    for bad, words in (
+        (("unipcc",), "did you mean"),
+        (("unipc:two",), "whole number"),
+        (("ancestral",), "draws noise"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            compare_plans(bad, (5,), fast=True, root=tmp_path)
+    with pytest.raises(ValueError, match="at least 1"):
+        compare_plans((), (0,), root=tmp_path)
 
 
 def test_a_plan_is_drawn(tmp_path):
