@@ -75,7 +75,7 @@ def _ends(us: np.ndarray, c: Any) -> tuple[float, float]:
     return float(0.5 * np.sum(ratio - 1 - np.log(ratio))), float(np.linalg.norm(np.sqrt(exact[-1]) - np.sqrt(P)))
 
 
-def _slope(x: Sequence[float], y: Sequence[float]) -> float:
+def _slope(x: Any, y: Any) -> float:
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 
@@ -114,22 +114,26 @@ def _orders(context: Context) -> list[Measurement]:
     ]
 
 
+def _counts() -> list[int]:
+    return np.unique(np.round(np.geomspace(4, 4000, 40)).astype(int)).tolist()
+
+
 def _needed(divergence: Callable[[int], float], target: float) -> float:
     """Steps for a divergence, interpolated in log-log between numbers of steps."""
-    n = np.unique(np.round(np.geomspace(4, 4000, 40)).astype(int))
-    values = np.array([divergence(int(k)) for k in n])
+    n = _counts()
+    values = np.array([divergence(k) for k in n])
     return float(np.exp(np.interp(-np.log(target), -np.log(values), np.log(n))))
 
 
 def _dimension(context: Context) -> list[Measurement]:
     d = np.array([2, 4, 8, 16, 32, 64])
     c = np.array([1.0, 0.01])  # repeated: half of the directions are nearly singular
-    one = {n: _paths(decaying(n), c) / 2 for n in np.unique(np.round(np.geomspace(4, 4000, 40)).astype(int))}
-    end = {n: _ends(decaying(int(n)), c)[0] / 2 for n in one}
+    one = {n: _paths(decaying(n), c) / 2 for n in _counts()}
+    end = {n: _ends(decaying(n), c)[0] / 2 for n in one}
     paths = [_needed(lambda n, k=k: k * one[n], 1.0) for k in d]
     ends = [_needed(lambda n, k=k: k * end[n], 0.1) for k in d]
     deltas = np.array([1e-2, 1e-3, 1e-4, 1e-5, 1e-6])
-    stops = [_needed(lambda n, s=s: _paths(decaying(n, s), 0.0), 0.1) for s in deltas]
+    stops = [_needed(lambda n, s=s: _paths(decaying(n, s), 0.0), 0.1) for s in deltas.tolist()]
     return [
         Measurement(
             "steps for a divergence of paths of 1 over d = 2 to 64: exponent of d", _slope(d, paths), 0.85, 1.15

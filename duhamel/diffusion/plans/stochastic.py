@@ -43,7 +43,7 @@ def reverse_diffusion(schedule: Schedule, ts: Any, *, final_noise: bool = False)
 def exponential_sde(schedule: Schedule, ts: Any, *, final_noise: bool = False) -> Plan:
     """The score kept over each step and everything else exact (Chen, Lee and Lu, arXiv 2211.01916; DDPM's analysis)
 
-        (alpha_t/alpha_s) x + c S + alpha_t sqrt(rho_s^2 - rho_t^2) z,   c = alpha_t int_{rho_t}^{rho_s} 2 alpha rho d rho
+        (alpha_t/alpha_s) x + c S + alpha_t sqrt(rho_s^2 - rho_t^2) z,     c = alpha_t int_t^s 2 alpha rho d rho
 
     VP: c = 2 (alpha_t/alpha_s - 1). Weak order 1. `multistep.ddim(eta=1)` keeps D in place of S, which is the better.
     """
