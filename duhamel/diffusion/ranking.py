@@ -158,7 +158,7 @@ def ranking(nfes: Sequence[int] = NFES, *, samples: int = 1024, reference: int =
 
 def within(nfe: int, contender: Contender) -> Plan:
     """The contender's plan with exactly this number of evaluations."""
-    calls = _plan(contender.name, contender.clock, 2, **contender.options).nfe // 2
+    calls = _plan(contender.name, contender.clock, 6, **contender.options).nfe // 6
     plan = _plan(contender.name, contender.clock, nfe // calls, **contender.options)
     if plan.nfe != nfe:
         raise ValueError(f"{contender.name} makes no plan of {nfe} evaluations; the nearest has {plan.nfe}.")
