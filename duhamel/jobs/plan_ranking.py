@@ -67,6 +67,7 @@ def chapter(context: Context) -> Chapter:
 def draw(found: Ranking) -> "Drawing":
     """FID against our Fréchet distance, one panel for each number of calls."""
     import matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
 
     with style():
         figure, panels = plt.subplots(1, len(NFES), figsize=(11.0, 3.5), layout="constrained", sharex=True, sharey=True)
@@ -83,7 +84,7 @@ def draw(found: Ranking) -> "Drawing":
             axes.minorticks_off()
         panels[0].set(ylabel="published FID, CIFAR-10", yticks=(3, 10, 30, 100), yticklabels=(3, 10, 30, 100))
         marks = [
-            plt.Line2D([], [], linestyle="", marker="osD^vPX*"[n], color=PALETTE[n % len(PALETTE)], label=label)
+            Line2D([], [], linestyle="", marker="osD^vPX*"[n], color=PALETTE[n % len(PALETTE)], label=label)
             for n, label in enumerate(CONTENDERS)
         ]
         figure.legend(handles=marks, loc="outside lower center", ncols=4, fontsize=8.5)
