@@ -178,7 +178,7 @@ _DATA = ("CIFAR-10", "FFHQ", "ImageNet-64")
 def _plan(name: str, clock: str, steps: int, **options: Any) -> Plan:
     schedule = CLOCKS[clock]
     ends = {"t_max": float(schedule.t_of_rho(SIGMAS[0])), "t_min": float(schedule.t_of_rho(SIGMAS[1]))}
-    return build(name, schedule, steps, **ends, **options)
+    return build(name, schedule, steps, short=True, **ends, **options)
 
 
 def _published(nfe: int, data: str) -> dict[str, float]:

@@ -10,7 +10,8 @@ import pytest
 from duhamel.diffusion.mixture1d import Mixture1D
 from duhamel.diffusion.plans.claims import claimed_order, polynomial_defect, values
 from duhamel.diffusion.plans.registry import SAMPLERS, build
-from duhamel.diffusion.schedule import VP, Flow
+from duhamel.diffusion.schedule import EDM, VP, Flow
+from duhamel.rows.canonical import distance
 from duhamel.rows.checks import noise_variance, order
 
 W, M, S = np.array([0.3, 0.5, 0.2]), np.array([-2.0, 0.5, 1.5]), np.array([0.5, 0.6, 0.4])
@@ -30,7 +31,9 @@ def model(schedule, prediction):
         joint = W / np.sqrt(variance) * np.exp(-0.5 * residual**2 / variance)
         D = np.sum(joint * (M + alpha * S**2 / variance * residual), axis=1) / np.sum(joint, axis=1)
         eps = (x - alpha * D) / sigma
-        return {"data": D, "noise": eps, "score": -eps / sigma, "flow": eps - D}[prediction]
+        return {"data": D, "noise": eps, "score": -eps / sigma, "flow": eps - D, "velocity": alpha * eps - sigma * D}[
+            prediction
+        ]
 
     return predict
 
@@ -114,3 +117,35 @@ def test_rows_are_exact_on_polynomials_and_on_no_others(name, k, schedule):
         if count := values(plan, row):
             found = [polynomial_defect(plan, schedule, sampler.exact, d, row) for d in range(count + 1)]
             assert max(found[:-1]) < 1e-9 and found[-1] > 1e-6, (row, found)
+
+
+@pytest.mark.parametrize("basis", ["lam", "rho", "t", np.arctan], ids=str)
+@pytest.mark.parametrize("prediction", ["data", "noise", "score", "flow", "velocity"])
+def test_a_multistep_sampler_of_any_prediction_in_any_variable(prediction, basis):
+    """Order 3 of three values on the mixture, and exact on its own polynomials (N = 1 on VP; score: its noise's)."""
+    steps = (320, 640) if basis == "rho" else (160, 320)
+    found = slopes("unip", steps, order=3, basis=basis, prediction=prediction, variant="vary")
+    assert abs(found[-1] - 3) < 0.2, found
+    if prediction != "score":
+        plan = build("unip", VP(), 9, t_min=0.01, basis=basis, prediction=prediction, variant="vary")
+        defects = [polynomial_defect(plan, VP(), basis, degree) for degree in range(4)]
+        assert max(defects[:3]) < 1e-9 and defects[3] > 1e-7, defects
+
+
+def test_a_score_plan_is_the_noise_plan_for_a_model_that_returns_the_score():
+    schedule = EDM()
+    for options in ({"variant": "bh2"}, {"variant": "vary", "basis": "t"}):
+        a, b = (build("unipc", schedule, 7, prediction=p, **options) for p in ("noise", "score"))
+        assert distance(a, b, schedule.alpha, schedule.sigma) < 1e-12
+
+
+def test_a_users_variable_may_be_one_of_ours():
+    """-log rho is lambda; on a grid down to sigma = 0 its last step has one value, and arctan's has as many as ever."""
+    schedule = VP()
+    for terminal in (False, True):
+        a = build("unipc", schedule, 7, terminal=terminal, variant="vary")
+        b = build("unipc", schedule, 7, terminal=terminal, variant="vary", basis=lambda rho: -np.log(rho))
+        assert distance(a, b) < 1e-12
+    c = build("unipc", schedule, 7, terminal=True, basis=np.arctan)
+    assert np.count_nonzero([c.segments[0].coef[k][-1] for k in range(1, len(c.segments[0].coef))]) > 3
+    assert c.info["basis"] == "arctan" and a.info["basis"] == "lam"

@@ -21,7 +21,7 @@ KNOWN = [
         "deis-rho-euler",
         "unip(order=1)",
         "unip(order=1, variant='bh1')",
-        "unip(order=1, variant='exact')",
+        "unip(order=1, variant='vary')",
         "unip(order=1, prediction='noise')",
         "unip(order=1, lower_final=True)",
         "sa-solver(order=1, corrector_order=0, tau=0.0)",
@@ -54,16 +54,16 @@ KNOWN = [
     # Adams's methods for d(x/sigma) = D d(exp lambda)
     {
         "adams-lam-2",
-        "unip(order=2, variant='exact')",
+        "unip(order=2, variant='vary')",
         "sa-solver(order=2, corrector_order=0, tau=0.0)",
         "mr-ode-d-2 at mu=0",
     },
-    {"adams-lam-3", "unip(variant='exact')", "sa-solver(corrector_order=0, tau=0.0)"},
+    {"adams-lam-3", "unip(variant='vary')", "sa-solver(corrector_order=0, tau=0.0)"},
     {"sa-solver(order=2, corrector_order=0, tau=1.0)", "mr-sde-d-2 at mu=0"},
     # DPM-Solver-v3 (2310.13268) whose statistics are (1, 0, 0), as they are until a model is measured
-    {"unipc(variant='exact')", "sa-solver(tau=0.0)", "usf", "dpm-solver-v3"},
-    {"unipc(order=2, variant='exact')", "dpm-solver-v3(order=2)"},
-    {"unipc(order=1, variant='exact')", "dpm-solver-v3(order=1)"},
+    {"unipc(variant='vary')", "sa-solver(tau=0.0)", "usf", "dpm-solver-v3"},
+    {"unipc(order=2, variant='vary')", "dpm-solver-v3(order=2)"},
+    {"unipc(order=1, variant='vary')", "dpm-solver-v3(order=1)"},
     {"unipc", "dc-solver"},  # whose ratios are 1 until they are fitted
     {"unipc(order=2)", "dc-solver(order=2)"},
     {"ipndm", "hb(beta=1.0)", "ghvb(order=4, beta=1.0)"},

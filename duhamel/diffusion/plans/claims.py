@@ -6,6 +6,7 @@ values are put in, and one row is held against the integral.
 
     data   x_t / sigma_t - x_s / sigma_s = int D e^lam d lam        noise  x_t / alpha_t - x_s / alpha_s = int eps d rho
     flow   x_t / c_t - x_s / c_s = int (eps - D) d u,    c = alpha + sigma,    u = rho / (1 + rho)
+    velocity   x_t / N_t - x_s / N_s = int (v / N) d arctan(rho),    N^2 = alpha^2 + sigma^2 (1 on VP)
 """
 
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from duhamel.rows.plan import Plan
 
 from ..schedule import Schedule
 from .registry import find
+from .weights import Basis, coordinate
 
 
 def claimed_order(name: str, options: Mapping[str, Any] | None = None) -> int | None:
@@ -49,13 +51,13 @@ def values(plan: Plan, row: str = "x_next") -> int:
     return sum(name.startswith("F") for out, name in pattern.positions if out == row)
 
 
-def polynomial_defect(plan: Plan, schedule: Schedule, variable: str, degree: int, row: str = "x_next") -> float:
-    """How far the last step is from exact when the model's values are a polynomial in t, rho or lam, relative to what
-    a value of 1 does; their largest value is 1. Rounding where the table is exact. Draws are zero.
+def polynomial_defect(plan: Plan, schedule: Schedule, variable: Basis, degree: int, row: str = "x_next") -> float:
+    """How far the last step is from exact when the model's values are a polynomial in t, rho, lam or a map of rho,
+    relative to what a value of 1 does; their largest value is 1. Rounding where the table is exact. Draws are zero.
 
     row   "x_next": the prediction of the last step;  "corrected": the correction before it, which ends the step before
     """
-    place = {"t": lambda t: t, "rho": schedule.rho, "lam": schedule.lam}[variable]
+    place = (lambda t: t) if variable == "t" else (lambda t: coordinate(schedule, variable, schedule.rho(t)))
     read = plan.t[-values(plan, row) - 3 : -1]  # what the last rows read; before that, zeros keep the state small
     end, width = float(place(read[-1])), float(np.ptp(place(read)))
 
@@ -80,4 +82,5 @@ _FLOWS: dict[str, tuple[Callable[[Schedule, Any], Any], Callable[[Any], Any]]] =
     "data": (lambda s, t: s.sigma(t), np.exp),
     "noise": (lambda s, t: s.alpha(t), lambda lam: -np.exp(-lam)),
     "flow": (lambda s, t: s.alpha(t) + s.sigma(t), lambda lam: -np.exp(-lam) / (1 + np.exp(-lam)) ** 2),
+    "velocity": (lambda s, t: np.hypot(s.alpha(t), s.sigma(t)), lambda lam: -np.exp(-lam) / (1 + np.exp(-2 * lam))),
 }

@@ -43,12 +43,12 @@ OPTIONS: dict[str, Sequence[Mapping[str, Any]]] = {
     "unip": tuple(
         {"order": k, **more}
         for k in (1, 2, 3)
-        for more in ({"variant": "bh1"}, {"variant": "exact"}, {"prediction": "noise"}, {"lower_final": True})
+        for more in ({"variant": "bh1"}, {"variant": "vary"}, {"prediction": "noise"}, {"lower_final": True})
     ),
     "unipc": tuple(
         {"order": k, **more}
         for k in (1, 2, 3)
-        for more in ({"variant": "bh1"}, {"variant": "exact"}, {"prediction": "noise"})
+        for more in ({"variant": "bh1"}, {"variant": "vary"}, {"prediction": "noise"})
     ),
     "sa-solver": (
         *({"order": k, "corrector_order": 0, "tau": tau} for k in (1, 2, 3) for tau in (0.0, 0.7, 1.0)),

@@ -11,7 +11,7 @@ the step to sigma = 0 are zeros in the one pattern.
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from duhamel.rows.plan import Plan, Segment
 
 from ..schedule import Prediction, Schedule
 from .grid import check_times
-from .weights import Basis, TwoNode, carry, noise_std, weights
+from .weights import Basis, TwoNode, carry, infinite_at_zero, noise_std, weights
 
 
 def multistep(
@@ -41,7 +41,9 @@ def multistep(
     """The exponential Adams method of `order` values (and of one more where it corrects).
 
     order        how many values the predictor uses once they exist
-    basis        in what the polynomial is one: "t", "rho" or "lam"
+    basis        in what the polynomial is one: "t", "rho", "lam", or a monotone function of rho on NumPy arrays
+    prediction   what the model returns and the polynomial is made of: "data", "noise", "score" (its noise), "flow" or
+                 "velocity" (over (alpha^2 + sigma^2)^(1/2))
     corrector    correct every state but the last with the value found there (which is then not computed anew)
     corrector_order  how many values the corrector uses, the new one included; order + 1 if not given
     again        evaluate once more at the corrected state (PECE, two calls a step) instead of keeping the value (PEC)
@@ -59,7 +61,7 @@ def multistep(
         raise ValueError(f"tau = {tau}: noise needs tau >= 0 and prediction 'data'.")
     rate = 1 + taus**2
     orders = [min(order, n + 1, steps - n if lower_final else order) for n in range(steps)]
-    if basis == "lam" and schedule.rho(ts[-1]) == 0:
+    if infinite_at_zero(basis) and schedule.rho(ts[-1]) == 0:
         orders[-1] = 1
     most = order + 1 if corrector_order is None else corrector_order
     predict, correct = np.zeros((steps, order)), np.zeros((steps, most))
@@ -82,7 +84,7 @@ def multistep(
     facts = {
         "order": order,
         "least": order,
-        "basis": basis,
+        "basis": getattr(basis, "__name__", "map") if callable(basis) else basis,
         "corrector": corrector,
         "tau": taus.tolist() if np.ndim(tau) else float(tau),
     }
@@ -215,22 +217,30 @@ def unipc(
     order: int = 3,
     *,
     corrector: bool = True,
-    variant: TwoNode = "bh2",
-    prediction: Prediction = "data",
+    variant: str = "bh2",
+    prediction: str = "data",
+    basis: Basis = "lam",
     lower_final: bool = False,
 ) -> Plan:
     """UniPC-p (Zhao et al., arXiv 2302.04867): predictor of p values, then the corrector with one more, at no further
     evaluation. Order p + 1; without corrector (UniP-p) order p.
 
-    variant     B(h) = exp(h) - 1 "bh2" (the authors' default), h "bh1", or "exact"; matters only where two values meet
-    prediction  "data" or "noise"
+    variant     B(h) = exp(h) - 1 "bh2" (the authors' default), h "bh1", or "vary", their varying coefficients, which
+                integrate the polynomial exactly ("exact" is the same). It matters only where two values meet
+    prediction  "data" and "noise" are the authors'; "score", "flow" and "velocity" for models that return those. B(h)
+                comes from an exponential that "flow" and "velocity" lack: they are exact
+    basis       "lam" is the authors'; see `multistep`. Another one is exact as well
     """
     if order < 1 or order > 6:
         raise ValueError(f"order = {order}; unipc knows orders 1 to 6, and 2 or 3 are usual.")
-    if prediction not in ("data", "noise"):
-        raise ValueError(f"prediction = {prediction!r}; unipc is written for 'data' or 'noise'.")
-    options: dict[str, Any] = {"corrector": corrector, "two_node": variant, "lower_final": lower_final}
-    return multistep("unipc", schedule, ts, order=order, prediction=prediction, **options)
+    if prediction not in get_args(Prediction):
+        raise ValueError(f"prediction = {prediction!r}; unipc knows {', '.join(get_args(Prediction))}.")
+    if variant not in ("exact", "bh1", "bh2", "vary"):
+        raise ValueError(f"variant = {variant!r}; unipc knows 'bh1', 'bh2', 'vary' and 'exact'.")
+    plain = variant == "vary" or prediction in ("flow", "velocity") or basis != "lam"
+    options: dict[str, Any] = {"corrector": corrector, "lower_final": lower_final, "basis": basis}
+    options["two_node"] = "exact" if plain else variant
+    return multistep("unipc", schedule, ts, order=order, prediction=cast(Prediction, prediction), **options)
 
 
 def sa_solver(
