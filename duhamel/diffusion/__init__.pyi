@@ -18,3 +18,4 @@ from .plans.grid import time_grid as time_grid
 from .plans.registry import SAMPLERS as SAMPLERS, build as build, schedule_of as schedule_of
 from .sampling import sample as sample
 from .schedule import EDM as EDM, VE as VE, VP as VP, Cosine as Cosine, Schedule as Schedule, SubVP as SubVP
+from .tuning.recipe import Budget as Budget, tune as tune

@@ -103,7 +103,17 @@ class Ends:
             (tuple(_each(c, sides.shape[1], rank) for c in coef), np.repeat(tau[..., None], sides.shape[1], axis=-1))
             for coef, tau in plan.numbers
         )
-        return np.asarray(_pulled_back(plan.patterns, numbers, tangents, sides, *self.inputs), np.float64)
+        found = _pulled_back(plan.patterns, numbers, sides, *self.inputs)
+
+        def along(pulled: Any, tangent: np.ndarray, samples: int) -> np.ndarray:
+            pulled = np.moveaxis(np.asarray(pulled, np.float64), samples, 1).reshape(*sides.shape[:2], -1)
+            return pulled @ tangent.reshape(len(tangent), -1).T
+
+        parts = []
+        for (coef, tau), (coef_moves, tau_moves) in zip(found, tangents, strict=True):
+            parts += [along(c, move, 2) for c, move in zip(coef, coef_moves, strict=True)]
+            parts.append(along(tau, tau_moves, -1))
+        return np.sum(parts, axis=0)
 
 
 def _each(c: np.ndarray, samples: int, rank: int) -> np.ndarray:
@@ -133,20 +143,14 @@ def _tangent_ends(patterns: tuple[Pattern, ...], numbers: Any, tangents: Any, *r
 
 
 @eqx.filter_jit
-def _pulled_back(patterns: tuple[Pattern, ...], numbers: Any, tangents: Any, sides: Any, *rest: Any) -> Any:
-    """Every sample has numbers of its own, so that one reverse run gives the gradient of each."""
+def _pulled_back(patterns: tuple[Pattern, ...], numbers: Any, sides: Any, *rest: Any) -> Any:
+    """sides . d ends / d numbers: the numbers' structure, the sides along a new axis 0.
+
+    Every sample has numbers of its own, so that one reverse run gives the gradient of each. No family is in here: one
+    program serves them all.
+    """
     ends, pull = jax.vjp(lambda moved: _ends(patterns, moved, *rest), numbers)
-    found = jax.vmap(lambda side: pull(side)[0])(sides.astype(ends.dtype))
-
-    def along(pulled: Any, tangent: Any, samples: int) -> Any:
-        pulled = jnp.moveaxis(pulled, samples, 1).reshape(*sides.shape[:2], -1)
-        return pulled @ tangent.reshape(len(tangent), -1).T
-
-    total = 0.0
-    for (coef, tau), (coef_moves, tau_moves) in zip(found, tangents, strict=True):
-        total = total + sum(along(c, move, 2) for c, move in zip(coef, coef_moves, strict=True))
-        total = total + along(tau, tau_moves, -1)
-    return total
+    return jax.vmap(lambda side: pull(side)[0])(sides.astype(ends.dtype))
 
 
 def _flat(tree: Any, save: str | None) -> Any:
