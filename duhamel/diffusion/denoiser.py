@@ -64,7 +64,7 @@ class Converted(eqx.Module):
         return self.target
 
     def __call__(self, t: Any, x: Any, *args: Any) -> Any:
-        alpha, sigma = (_along_batch(c, x) for c in (self.schedule.alpha(t), self.schedule.sigma(t)))
+        alpha, sigma = (along_batch(c, x) for c in (self.schedule.alpha(t), self.schedule.sigma(t)))
         return convert(self.model(t, x, *args), x, alpha, sigma, self.source, self.target)
 
 
@@ -123,7 +123,7 @@ class Thresholded(eqx.Module):
     def __call__(self, t: Any, x: Float[Array, "batch ..."], *args: Any) -> Float[Array, "batch ..."]:
         D = self.denoiser(t, x, *args)
         flat = jnp.abs(D.reshape(len(D), -1))
-        s = _along_batch(jnp.maximum(jnp.quantile(flat, self.q, axis=1), self.bound), D)
+        s = along_batch(jnp.maximum(jnp.quantile(flat, self.q, axis=1), self.bound), D)
         return jnp.clip(D, -s, s) * (self.bound / s)
 
 
@@ -169,7 +169,7 @@ def check_prediction(name: str, argument: str) -> None:
         raise ValueError(f"{argument} = {name!r} is not a prediction; known: {', '.join(known)}.{hint}")
 
 
-def _along_batch(c: Any, x: Any) -> Any:
+def along_batch(c: Any, x: Any) -> Any:
     """(batch,) as (batch, 1, ..., 1); a number stays a number."""
     ndim = getattr(c, "ndim", 0)
     return c.reshape(c.shape + (1,) * (x.ndim - ndim)) if ndim else c

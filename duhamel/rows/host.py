@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from .carried import first_memories, remembering
 from .pattern import ONES
 from .plan import Plan
 from .step import Asked, evaluations, kept, step
@@ -55,10 +56,13 @@ def march(
     """
     models = as_models(plan, models)
     slots, consts = _first(plan, slots, consts)
+    memories = first_memories(models, slots["x"])
+    models = remembering(models, memories)
+    slots = slots | memories
     yield slots
     for pattern, coef, tau, draws in _steps(plan, draw, cast):
         env = step(pattern, coef, tau, {**slots, **draws(), **consts}, models)
-        slots = {**slots, **kept(pattern, env)}
+        slots = {**slots, **kept(pattern, env), **memories}
         yield slots
 
 

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from .carried import first_memories, remembering
 from .host import as_models, check_undoing
 from .noise import checked_key, checked_noise, draw, path_noise, sample_keys
 from .pattern import ONES, Pattern
@@ -46,7 +47,8 @@ def run(
 
     models      F(tau, x, *args), or a sequence of such. tau is a scalar of x's real dtype; F returns x's structure,
                 shapes and dtypes. Arrays inside an equinox module are arguments of the compiled program; a plain
-                function is part of it, so pass the same function again rather than a new lambda
+                function is part of it, so pass the same function again rather than a new lambda. One with a method
+                `start` carries a memory from call to call (`rows.carried`)
     x           the state, any pytree of float or complex arrays; where the plan draws noise, axis 0 counts samples
     slots       first values of further slots; those not given are zeros like x
     consts      arrays the pattern reads by name
@@ -56,7 +58,7 @@ def run(
                 `rows.noise.drawn` makes those of a key. "path": with the key, increments of one Wiener path per sample,
                 whatever the grid (`rows.noise.path_noise`)
     save        None: the final x. "steps": x at every time of plan.t, stacked along a new axis 0 (steps + 1).
-                "slots": a dict of all slots at the end
+                "slots": a dict of all slots at the end, memories of models included
     unroll      steps per iteration of the compiled loop; copies the model into the program as often
     progress    progress(done, total) is called on the host about fifty times. Pass the same callable again, for
                 another one compiles again
@@ -101,6 +103,8 @@ def _program(
 ) -> Any:
     x = slots["x"]
     slots = {name: jax.tree.map(jnp.zeros_like, x) for p in patterns for name in p.slots} | slots
+    memories = first_memories(models, x)
+    slots |= memories
     report = _reporter(*told, sum(tau.shape[0] for _, tau in numbers))
     keys = None if key is None else sample_keys(key, x)
     begin, saved = 0, [jax.tree.map(lambda a: a[None], x)]
@@ -109,7 +113,7 @@ def _program(
             pattern,
             coef,
             tau,
-            {name: slots[name] for name in pattern.slots},
+            {name: slots[name] for name in (*pattern.slots, *memories)},
             models,
             consts=consts,
             keys=keys,
@@ -149,7 +153,7 @@ def scan_segment(
     coef    for each name a row reads, an array (steps, ...) or (1, ...), or a pytree of such that multiplies from the
             left (`core.linear.Matrix`)
     tau     (steps, calls)
-    slots   all slots of the pattern
+    slots   all slots of the pattern, and the memories of the models that carry one
     keys    one key per sample, where the pattern draws
     noise   the draws of all steps instead of keys, as in `run`
     begin   index of the first step, which numbers the draws
@@ -157,18 +161,19 @@ def scan_segment(
     """
     steps = tau.shape[0]
     slots, consts = dict(slots), dict(consts or {})
-    dtype = jnp.result_type(*jax.tree.leaves(slots))
+    dtype = jnp.result_type(*jax.tree.leaves([slots[name] for name in pattern.slots]))
     coef, tau = [_cast(c, dtype) for c in coef], _cast(tau, dtype)
     varies = [jax.tree.leaves(c)[0].shape[0] == steps for c in coef]
     fixed = [None if v else jax.tree.map(lambda a: a[0], c) for c, v in zip(coef, varies, strict=True)]
-    models = [_checked(model, k) for k, model in enumerate(models)]
 
     def body(slots: dict[str, Any], inputs: tuple) -> tuple[dict[str, Any], Any]:
         moving, tau_n, given, n = inputs
         c = [m if v else f for m, f, v in zip(moving, fixed, varies, strict=True)]
         draws = given or {name: draw(keys, n, d, slots["x"]) for d, name in enumerate(pattern.draws)}
-        env = step(pattern, c, tau_n, {**slots, **draws, **consts}, models, combine_trees)
-        following = kept(pattern, env)
+        memories = {name: value for name, value in slots.items() if name not in pattern.slots}
+        callables = [_checked(model, k) for k, model in enumerate(remembering(models, memories))]
+        env = step(pattern, c, tau_n, {**slots, **draws, **consts}, callables, combine_trees)
+        following = kept(pattern, env) | memories
         for name, value in slots.items():
             if _kinds(value) != _kinds(following[name]):
                 raise ValueError(

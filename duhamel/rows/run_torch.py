@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .carried import first_memories, remembering
 from .host import as_models, check_undoing, march
 from .pattern import ONES
 from .plan import Plan
@@ -72,7 +73,9 @@ def run_torch(
     def with_tensor_time(model: Callable) -> Callable:
         return lambda tau, z, *args: model(_like(real, tau), z, *args)
 
-    timed = [with_tensor_time(model) for model in as_models(plan, models)]
+    several = as_models(plan, models)
+    memories = first_memories(several, x)
+    timed = [with_tensor_time(model) for model in remembering(several, memories)]
     states, last = [], {}
     for n, last in enumerate(march(plan, timed, {**(slots or {}), "x": x}, consts=consts, draw=draw, cast=cast)):
         if save == "steps":
@@ -83,7 +86,7 @@ def run_torch(
             callback(n, float(np.mean(plan.t[n])), last["x"])
     if save == "steps":
         return _stack(states)
-    return last if save == "slots" else last["x"]
+    return last | memories if save == "slots" else last["x"]
 
 
 def _check_noise(plan: Plan, noise: Mapping[str, Any], seed: Any, x: Any) -> None:
