@@ -14,8 +14,12 @@ from .exact import (
 )
 from .likelihood import log_likelihood as log_likelihood
 from .mixture1d import Mixture1D as Mixture1D
+from .plans.adjusted import aligned as aligned, distilled as distilled, improved as improved, shifted as shifted
+from .plans.compensated import Cascade as Cascade, compensated as compensated, read_ratios as read_ratios
+from .plans.dpm_v3 import Statistics as Statistics
 from .plans.grid import time_grid as time_grid
 from .plans.registry import SAMPLERS as SAMPLERS, build as build, schedule_of as schedule_of
 from .sampling import sample as sample
 from .schedule import EDM as EDM, VE as VE, VP as VP, Cosine as Cosine, Schedule as Schedule, SubVP as SubVP
+from .statistics import model_statistics as model_statistics
 from .tuning.recipe import Budget as Budget, tune as tune

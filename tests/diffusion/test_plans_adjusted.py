@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from duhamel.diffusion.plans.adjusted import aligned, distilled, improved
+from duhamel.diffusion.plans.adjusted import aligned, distilled, improved, shifted
 from duhamel.diffusion.plans.grid import refined
 from duhamel.diffusion.plans.multistep import multistep
 from duhamel.diffusion.plans.registry import build
@@ -48,7 +48,8 @@ def test_numbers_that_add_nothing_change_nothing(name):
     plan = build(name, schedule, 6, grid="lam", terminal=False)
     calls = max(p.calls for p in plan.patterns)
     same = [distilled(plan, np.zeros(plan.nfe)), aligned(plan, np.concatenate([s.tau.ravel() for s in plan.segments]))]
-    same += [improved(plan, np.zeros((6, calls))), improved(plan, np.zeros((6, 2 * calls)), schedule)]
+    same += [shifted(plan, schedule, np.zeros(plan.nfe)), improved(plan, np.zeros((6, calls)))]
+    same += [improved(plan, np.zeros((6, 2 * calls)), schedule)]
     for other in same:
         assert other.nfe == plan.nfe and other.copies == plan.copies
         assert distance(other, plan) < 1e-14
@@ -119,7 +120,7 @@ def test_greedy_finds_times_which_are_not_linear():
     schedule = VP()
     base, x = ddim(schedule, 5), starts(schedule, 32, 1)
     times = base.segments[0].tau[:, 0] * np.array([1.0, 0.95, 0.9, 0.8, 0.7])
-    family = lambda theta: aligned(base, base.segments[0].tau * np.exp(theta))  # noqa: E731
+    family = lambda theta: shifted(base, schedule, theta)  # noqa: E731
     states = np.stack([s["x"] for s in march(aligned(base, times), noise(schedule), {"x": x})])
     found = fit_steps(family, np.zeros((5, 1)), noise(schedule), x, along(states), (x, states[-1]))
     np.testing.assert_allclose(found.plan.segments[0].tau[:, 0], times, rtol=1e-6)

@@ -105,12 +105,21 @@ def aligned(plan: Plan, tau: Any) -> Plan:
 
         x_next = step(x, F = model(tau_n, x)),      tau shape (nfe,) or (steps, calls a step)
 
-    The step itself stays that from t[n] to t[n + 1]. A good start is the plan's own times; with few steps the fitted
-    ones lie between t[n] and t[n + 1]. Meant for prediction "noise": what D says at another time is not what eps says.
+    The step itself stays that from t[n] to t[n + 1]. A good start is the plan's own times: see `shifted`. The paper
+    asks networks for the noise; on exact scores and on a denoiser trained as one, plans for "data" gain more.
     """
     tau = _flat(tau, plan, "tau")
     segments = [Segment(s.pattern, s.coef, own) for s, own in zip(plan.segments, _parted(tau, plan), strict=True)]
     return replace(plan, name=f"aligned-{plan.name}", segments=tuple(segments))
+
+
+def shifted(plan: Plan, schedule: Schedule, theta: Any) -> Plan:
+    """`aligned` at lam(tau) = lam(the plan's times) + theta, within the grid's ends; 0 is the plan itself."""
+    theta = _flat(theta, plan, "theta")
+    own = np.concatenate([s.tau.ravel() for s in plan.segments])
+    noisy = plan.t[np.asarray(schedule.rho(plan.t)) > 0]
+    lam = np.clip(schedule.lam(own) + theta, schedule.lam(np.max(noisy)), schedule.lam(np.min(noisy)))
+    return aligned(plan, schedule.t_of_lam(lam))
 
 
 def _flat(numbers: Any, plan: Plan, what: str) -> np.ndarray:
