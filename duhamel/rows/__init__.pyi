@@ -4,3 +4,4 @@ from .greedy import Greedy as Greedy, along as along, fit_steps as fit_steps, fr
 from .pattern import Pattern as Pattern, Row as Row
 from .plan import Plan as Plan, Segment as Segment, compose as compose, tabulate as tabulate
 from .tune import Cases as Cases, Fitted as Fitted, fit as fit
+from .predict import predicting as predicting

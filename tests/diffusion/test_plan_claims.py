@@ -94,7 +94,12 @@ def test_every_sampler_claims_an_order_or_has_a_reason(name):
 def test_the_weak_order_by_the_variance_of_gaussian_data(name):
     """The error of the variance of N(0, 0.3), which every plan carries along linearly, in exact arithmetic."""
     schedule, errors = VP(), []
-    own = {"euler-maruyama", "reverse-diffusion", "ancestral"}  # they leave the noise of their last step out
+    own = {
+        "euler-maruyama",
+        "sde-exponential",
+        "reverse-diffusion",
+        "ancestral",
+    }  # they leave the noise of their last step out
     for n in (160, 320):
         options = {"final_noise": True} if name in own else {}
         plan = build(name, schedule, n, grid="lam", t_min=float(schedule.t_of_rho(0.05)), **options)

@@ -10,8 +10,9 @@ import numpy as np
 
 from duhamel.methods.tableaux.low import RK4
 from duhamel.rows.plan import Plan
+from duhamel.rows.predict import predicting
 
-from ..schedule import EDM, VE, VP, Cosine, Flow, MeanReverting, Schedule, SubVP
+from ..schedule import EDM, VE, VP, Cosine, Flow, MeanReverting, Prediction, Schedule, SubVP
 from .as_shipped import dpmpp_3m_as_shipped, ipndm_v_as_shipped
 from .compensated import dc_solver
 from .dpm_v3 import dpm_solver_v3
@@ -200,7 +201,9 @@ SAMPLERS: dict[str, Sampler] = {
         exact="t",
     ),
     "euler-maruyama": Sampler(euler_maruyama, "t", "the reverse SDE by Euler's method", weak=1),
-    "sde-exponential": Sampler(exponential_sde, "t", "the reverse SDE exactly, but for the score, kept over a step"),
+    "sde-exponential": Sampler(
+        exponential_sde, "t", "the reverse SDE exactly, but for the score, kept over a step", weak=1
+    ),
     "reverse-diffusion": Sampler(reverse_diffusion, "t", "the forward chain reversed term by term", weak=1),
     "predictor-corrector": Sampler(predictor_corrector, "t", "reverse diffusion, with Langevin steps before each step"),
     "ancestral": Sampler(ancestral, "t", "DDPM's ancestral sampling", weak=1),
@@ -218,6 +221,7 @@ def build(
     t_min: float | None = None,
     terminal: bool | None = None,
     short: bool = False,
+    model: Prediction | None = None,
     **options: Any,
 ) -> Plan:
     """The plan of a sampler: build("unipc", VP(), steps=10, order=3).
@@ -225,21 +229,23 @@ def build(
     steps     number of steps; for "dpm-solver-fast" the number of evaluations
     ts        the times themselves, falling, instead of steps
     short     True: fewer steps than a method of that order needs are taken for what they are, its start-up alone
+    model     what your model returns, where that is not what the sampler is made for (`rows.predict.predicting`)
     grid, t_max, t_min, terminal   see `grid.time_grid`; left out, the sampler's published choice
     options   of the builder: order, eta, corrector, variant, churn, lower_final, ...
     """
     sampler = find(name)
     if ts is not None and steps is not None:
         raise ValueError("give either steps or ts, not both.")
-    if ts is not None and name != "dpm-solver-fast":
-        return _checked(_make(name, sampler.make, schedule, np.asarray(ts, np.float64), options), schedule, short)
-    if steps is None:
-        raise ValueError(f"{name} needs steps=..., a whole number of steps.")
-    if name == "dpm-solver-fast":
-        return dpm_solver_fast(schedule, check_steps(steps), t_max=t_max, t_min=t_min)
-    ends = {"t_max": t_max, "t_min": t_min, "terminal": sampler.terminal if terminal is None else terminal}
-    ts = time_grid(schedule, steps, grid or sampler.grid, **ends)
-    return _checked(_make(name, sampler.make, schedule, ts, options), schedule, short)
+    if name == "dpm-solver-fast" and steps is not None:
+        plan = dpm_solver_fast(schedule, check_steps(steps), t_max=t_max, t_min=t_min)
+        return plan if model is None else predicting(plan, model, schedule.alpha, schedule.sigma)
+    if ts is None:
+        if steps is None:
+            raise ValueError(f"{name} needs steps=..., a whole number of steps.")
+        ends = {"t_max": t_max, "t_min": t_min, "terminal": sampler.terminal if terminal is None else terminal}
+        ts = time_grid(schedule, steps, grid or sampler.grid, **ends)
+    plan = _checked(_make(name, sampler.make, schedule, np.asarray(ts, np.float64), options), schedule, short)
+    return plan if model is None else predicting(plan, model, schedule.alpha, schedule.sigma)
 
 
 def _make(name: str, make: Callable[..., Plan], schedule: Schedule, ts: np.ndarray, options: dict[str, Any]) -> Plan:
