@@ -3,7 +3,8 @@
     F = model(tau, y)   becomes   Q = model(tau, y),   F = a Q + b y,      a = w_P / w_Q,   b = u_P - a u_Q
 
 where P = u_P x + w_P D is what the plan was built for and Q = u_Q x + w_Q D what the model returns
-(`canonical.affine`). The program around a network then needs no conversion, and PyTorch and JAX run it alike. NumPy only.
+(`canonical.affine`). The program around a network then needs no conversion, and PyTorch and JAX run it alike. NumPy
+only.
 """
 
 from collections.abc import Callable

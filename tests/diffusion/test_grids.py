@@ -109,3 +109,50 @@ def test_no_grid_has_smaller_weights_than_dm_nonuniform(steps):
     ends = {"t_max": schedule.rho(schedule.t_max), "t_min": schedule.rho(schedule.t_min)}
     rho = time_grid(EDM(1e-3, 200.0), steps, "dm-nonuniform", **ends)
     np.testing.assert_allclose(-np.log(rho), lam, rtol=1e-6, atol=1e-6)
+
+
+def scheduler_of_diffusers(**options):
+    schedulers = pytest.importorskip("diffusers.schedulers")
+    return schedulers.EulerDiscreteScheduler(**options)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("karras", "karras"), ("exponential", "exponential"), ("beta", "beta")])
+def test_karras_exponential_and_beta_grids_are_those_of_diffusers(ours, theirs):
+    """Between the same levels, on EDM, where t is the noise level; theirs are given sigma_max and sigma_min."""
+    scheduler = scheduler_of_diffusers()
+    convert = getattr(scheduler, f"_convert_to_{theirs}")
+    for steps in (4, 9, 24):
+        expected = np.asarray(convert(np.array([14.6, 0.03]), steps + 1), float)
+        found = time_grid(EDM(), steps, ours, t_max=14.6, t_min=0.03)
+        np.testing.assert_allclose(found, expected, rtol=2e-6)
+
+
+def test_the_linear_quadratic_grid_is_that_of_diffusers():
+    """As its Mochi pipeline has it: levels 1 - share gone, the end left out."""
+    mochi = pytest.importorskip("diffusers.pipelines.mochi.pipeline_mochi")
+    for steps in (4, 10, 64):
+        levels = np.array(mochi.linear_quadratic_schedule(steps, 0.025))
+        ts = time_grid(Flow(), steps, "linear-quadratic")
+        np.testing.assert_allclose((ts[0] - ts[:-1]) / (ts[0] - ts[-1]), 1 - levels, atol=1e-12)
+
+
+def test_the_published_levels_are_those_of_diffusers():
+    table = pytest.importorskip("diffusers.schedulers").AysSchedules
+    for kind, name in (("ays-sd15", "StableDiffusionSigmas"), ("ays-sdxl", "StableDiffusionXLSigmas")):
+        assert (*PUBLISHED[kind], 0.0) == tuple(table[name])
+    assert (*PUBLISHED["ays-svd"], 0.0) == tuple(table["StableDiffusionVideoSigmas"])
+
+
+@pytest.mark.parametrize(("other", "kind"), [("logsnr", "lam"), ("exponential", "lam"), ("uniform", "t")])
+def test_grids_go_by_several_names(other, kind):
+    np.testing.assert_array_equal(time_grid(VP(), 7, other), time_grid(VP(), 7, kind))
+
+
+def test_uniform_quadratic_and_logsnr_grids_by_their_definitions():
+    places = np.linspace(1, 0, 8)
+    top, bottom = VP().t_max, VP().t_min
+    np.testing.assert_allclose(time_grid(VP(), 7, "t"), bottom + (top - bottom) * places)
+    roots = np.sqrt(bottom) + (np.sqrt(top) - np.sqrt(bottom)) * places
+    np.testing.assert_allclose(time_grid(VP(), 7, "quadratic"), roots**2)
+    lam = VP().lam(time_grid(VP(), 7, "lam"))
+    np.testing.assert_allclose(np.diff(lam), np.ptp(lam) / 7)

@@ -29,6 +29,8 @@ GRIDS = (
     *PUBLISHED,
 )
 
+ALIASES = {"logsnr": "lam", "exponential": "lam", "uniform": "t"}  # other names of the same grids
+
 
 def time_grid(
     schedule: Schedule,
@@ -41,8 +43,8 @@ def time_grid(
 ) -> np.ndarray:
     """Times from t_max down to t_min (or to sigma = 0), shape (steps + 1,), float64.
 
-    kind      "lam"              uniform in log(alpha / sigma), also called exponential
-              "t", "quadratic"   uniform in t, in sqrt(t) (DEIS, PNDM)
+    kind      "lam"              uniform in log(alpha / sigma); also "logsnr" and "exponential"
+              "t", "quadratic"   uniform in t (also "uniform"), in sqrt(t) (DEIS, PNDM)
               "karras"           uniform in rho^(1/7) (EDM)
               "polyexponential"  log rho falls as (1 - i/n)^1.5: denser in small noise
               "beta"             quantiles in t of Beta(0.6, 0.6): denser at both ends (Lee et al., arXiv 2407.12173)
@@ -56,7 +58,7 @@ def time_grid(
                                  they bring their own ends
     terminal  True: the last time is that of sigma = 0, and counts as one of the steps
     """
-    steps = check_steps(steps)
+    steps, kind = check_steps(steps), ALIASES.get(kind, kind)
     top = schedule.t_max if t_max is None else float(t_max)
     bottom = schedule.t_min if t_min is None else float(t_min)
     if not (bottom < top and schedule.rho(bottom) > 0):
