@@ -63,6 +63,7 @@ OPTIONS: dict[str, Sequence[Mapping[str, Any]]] = {
     "bdia": ({"gamma": 0.0}, {"gamma": 0.5}),
     "euler-maruyama": ({"final_noise": True},),
     "reverse-diffusion": ({"final_noise": True},),
+    "sde-exponential": ({"final_noise": True},),
     "ancestral": ({"final_noise": True}, {"final_noise": True, "variance": "forward"}),
 }
 # Builders that have no name of their own in the registry.
