@@ -35,13 +35,15 @@ class PlanShow:
     """Noise schedule: vp, ve, cosine or edm."""
     order: Int = None
     """Order of the method, where it has several."""
+    grid: Word = None
+    """Its times, such as lam, karras or dm-nonuniform, if not those it is published with."""
     json: Json = None
     """Write the records to this file."""
 
     def run(self) -> int:
         from duhamel.jobs.plan import show_plan
 
-        show_plan(self.plan, self.steps, self.schedule, self.order, self.json)
+        show_plan(self.plan, self.steps, self.schedule, self.order, self.json, self.grid)
         return 0
 
 
@@ -130,13 +132,15 @@ class PlanExport:
     """Noise schedule: vp, ve, cosine or edm."""
     order: Int = None
     """Order of the method, where it has several."""
+    grid: Word = None
+    """Its times, such as lam, karras or dm-nonuniform, if not those it is published with."""
     prediction: Word = None
     """What your model returns, if not what the plan wants: data, noise, score, velocity or flow."""
 
     def run(self) -> int:
         from duhamel.jobs.plan import export_plan
 
-        export_plan(self.plan, self.to, self.steps, self.schedule, self.order, self.prediction)
+        export_plan(self.plan, self.to, self.steps, self.schedule, self.order, self.prediction, self.grid)
         return 0
 
 

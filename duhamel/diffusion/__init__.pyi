@@ -18,8 +18,14 @@ from .plans.adjusted import aligned as aligned, distilled as distilled, improved
 from .plans.compensated import Cascade as Cascade, compensated as compensated, read_ratios as read_ratios
 from .plans.dpm_v3 import Statistics as Statistics
 from .plans.grid import time_grid as time_grid
+from .plans.published import read_neural_solver as read_neural_solver, read_usf as read_usf
 from .plans.registry import SAMPLERS as SAMPLERS, build as build, schedule_of as schedule_of
 from .sampling import sample as sample
 from .schedule import EDM as EDM, VE as VE, VP as VP, Cosine as Cosine, Schedule as Schedule, SubVP as SubVP
+from .search.autodiffusion import choose_times as choose_times
+from .search.ays import align as align
+from .search.few_steps import search_stop as search_stop
+from .search.gits import gits as gits
+from .search.s3 import search_recipe as search_recipe
 from .statistics import model_statistics as model_statistics
 from .tuning.recipe import Budget as Budget, tune as tune

@@ -47,20 +47,33 @@ def orders_of(name: str) -> str:
     return ", ".join(filter(None, (plain, f"weak {sampler.weak}" if sampler.weak is not None else "")))
 
 
-def show_plan(name: str, steps: int, schedule: str, order: int | None = None, json: Path | None = None) -> None:
-    """Print a plan: rows as equations, then the coefficients of every step."""
-    plan = build(name, schedule_named(schedule), steps=steps, **options_of(order))
+def show_plan(
+    name: str,
+    steps: int,
+    schedule: str,
+    order: int | None = None,
+    json: Path | None = None,
+    grid: str | None = None,
+) -> None:
+    """Print a plan: rows as equations, then the coefficients of every step. grid: None is the published one."""
+    plan = build(name, schedule_named(schedule), steps=steps, grid=grid, **options_of(order))
     say(plan.show())
     if json is not None:
         write_json(json, facts_of(plan))
 
 
 def export_plan(
-    name: str, to: Path, steps: int, schedule: str, order: int | None = None, prediction: str | None = None
+    name: str,
+    to: Path,
+    steps: int,
+    schedule: str,
+    order: int | None = None,
+    prediction: str | None = None,
+    grid: str | None = None,
 ) -> Path:
     """Write a plan: .npz as duhamel reads it, .json and .csv as a plain table of its canonical form."""
     noise = schedule_named(schedule)
-    plan = build(name, noise, steps=steps, **options_of(order))
+    plan = build(name, noise, steps=steps, grid=grid, **options_of(order))
     if to.suffix == ".npz":
         if prediction not in (None, plan.prediction):
             raise ValueError(

@@ -139,7 +139,7 @@ def test_records_that_cannot_be_written_are_noticed_before_the_work(tmp_path):
 
 def test_plans_are_listed_shown_and_checked(tmp_path, capsys):
     list_plans(tmp_path / "list.json")
-    show_plan("ddim", 4, "vp")
+    show_plan("ddim", 4, "vp", grid="dm-nonuniform")
     found = check_plan("dpmpp-3m", 10, "cosine", json=tmp_path / "check.json")
     out = capsys.readouterr().out
     assert "dpmpp-3m" in out and "Plan 'ddim': 4 steps" in out
