@@ -11,7 +11,6 @@ function of the grid alone, which is made small. No model is called.
 from functools import cache
 
 import numpy as np
-from scipy.optimize import minimize
 
 
 def bound(lam: np.ndarray, *, lower_final: bool = True) -> np.ndarray:
@@ -56,6 +55,8 @@ def nonuniform_levels(first: float, last: float, steps: int) -> np.ndarray:
 
 @cache
 def _levels(first: float, last: float, steps: int) -> np.ndarray:
+    from scipy.optimize import minimize  # only this grid waits for it
+
     even = np.linspace(0.0, 1.0, steps + 1)
     starts = [first + (last - first) * even, np.interp(even, *_spread(first, last))]
     starts[1][[0, -1]] = first, last
