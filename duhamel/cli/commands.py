@@ -150,8 +150,8 @@ class Bench:
     """Measure against the peers in one process: times, errors beside them, and ratios (above 1: duhamel is faster)."""
 
     benchmark: Positional[Name]
-    """cde, compile (the first call), detest, emulator, ensemble (many lanes), gradient, references (with --data), sde,
-    sde-grid, spectral, stiff, walls or work-precision."""
+    """cde, compile (the first call), detest, emulator, ensemble (many lanes), gradient, references (with --data),
+    samplers, sde, sde-grid, spectral, stiff, walls or work-precision."""
     quick: bool = False
     """Smaller sizes; the ratios are then rougher."""
     data: Folder = None

@@ -36,6 +36,36 @@ def threefry(key: Any, x0: Any, x1: Any) -> tuple[Any, Any]:
     return x0, x1
 
 
+def fold(key: Any, n: Any) -> tuple[Any, Any]:
+    """`jax.random.fold_in`, bit for bit, on the two words of a key."""
+    return threefry(key, jnp.uint32(0), jnp.asarray(n).astype(jnp.uint32))
+
+
+def jax_normal(key: Any, shape: tuple[int, ...], dtype: Any) -> Array:
+    """`jax.random.normal`, bit for bit, for the two words of a key, in float32 or float64.
+
+    Words of shape (n,), of as many keys, give (n, *shape). Written out it compiles in a third of the time and runs in
+    half of it: on the CPU the noise of a sampler took as long to compile as a network of twelve blocks.
+    """
+    place = jax.lax.iota(jnp.uint32, prod(shape)).reshape(shape)
+    each = [jnp.reshape(word, jnp.shape(word) + (1,) * len(shape)) for word in key]
+    x0, x1 = threefry(each, jnp.uint32(0), place)
+    if jnp.dtype(dtype) == jnp.float64:
+        bits = (x0.astype(jnp.uint64) << np.uint64(32)) | x1.astype(jnp.uint64)
+        one = jax.lax.bitcast_convert_type((bits >> np.uint64(12)) | np.uint64(0x3FF0000000000000), jnp.float64)
+    else:
+        one = jax.lax.bitcast_convert_type(((x0 ^ x1) >> np.uint32(9)) | np.uint32(0x3F800000), jnp.float32)
+    end, kind = np.array(1, dtype), np.dtype(dtype)
+    low = np.nextafter(-end, 0 * end, dtype=kind)
+    u = jnp.maximum(low, (one - end) * (end - low) + low)
+    return np.sqrt(2.0).astype(kind) * jax.lax.erf_inv(u)
+
+
+def written_out(key: Any) -> bool:
+    """Whether `fold` and `jax_normal` make what `jax.random` makes of this key."""
+    return str(jax.random.key_impl(key)) == "threefry2x32" and bool(jax.config.jax_threefry_partitionable)  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def normal(key: Any, counter: Any, shape: tuple[int, ...], dtype: Any) -> Array:
     """Independent standard normal numbers of this shape and dtype; key: two words (`words`), counter: uint32."""
     place = jax.lax.iota(jnp.uint32, prod(shape)).reshape(shape)

@@ -25,6 +25,7 @@ BENCHMARKS = {
     "gradient": "gradients of an ensemble with shared weights against grad(vmap(diffrax)), with memory",
     "references": "files that networks are measured against (--data FOLDER): how far they are from our own solutions",
     "spectral": "periodic spectral solvers against exponax: error at equal steps, times, and the bare transforms",
+    "samplers": "running a plan against the bare network calls and against diffusers' scheduler; compile times",
     "walls": "non-periodic heat and Burgers at equal error against SciPy's stiff integrators on the method of lines",
     "tune": "tuned samplers at 5 to 10 evaluations against the best of all published ones on all grids, on the digits",
     "stiff": "stiff chemistry: ensembles against vmap(diffrax Kvaerno5), single solves against SciPy and others",

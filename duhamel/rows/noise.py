@@ -4,7 +4,7 @@ A sample's noise is a function of (key, sample, step, draw). It does not depend 
 spread over, or on what else the plan draws.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from duhamel.core.brownian import VirtualTree
+from duhamel.core.threefry import fold, jax_normal, written_out
 
 from .plan import Plan
 
@@ -96,19 +97,32 @@ def _cells(plan: Plan, clock: Any, span: float | None, levels: int) -> tuple[np.
 
 def draw(keys: Any, n: Any, d: int, x: Any) -> Any:
     """Draw d of step n, like x: one stream per (sample, step, draw), so that no sample depends on its batch."""
-    keys = jax.vmap(lambda k: jax.random.fold_in(jax.random.fold_in(k, n), d))(keys)
-
-    def leaf(j: int, a: Any) -> Any:
-        normal = partial(jax.random.normal, shape=a.shape[1:], dtype=a.dtype)
-        return jax.vmap(lambda k: normal(jax.random.fold_in(k, j) if j else k))(keys)
-
+    ours = written_out(keys) and all(a.dtype in (jnp.float32, jnp.float64) for a in jax.tree.leaves(x))
+    if ours:
+        stream = fold(fold(_words(keys), n), d)
+        normal: Callable = lambda j, a: jax_normal(fold(stream, j) if j else stream, a.shape[1:], a.dtype)  # noqa: E731
+    else:
+        streams = jax.vmap(lambda k: jax.random.fold_in(jax.random.fold_in(k, n), d))(keys)
+        one = lambda k, j, a: jax.random.normal(jax.random.fold_in(k, j) if j else k, a.shape[1:], a.dtype)  # noqa: E731
+        normal = lambda j, a: jax.vmap(lambda k: one(k, j, a))(streams)  # noqa: E731
     leaves, tree = jax.tree.flatten(x)
-    return jax.tree.unflatten(tree, [leaf(j, a) for j, a in enumerate(leaves)])
+    return jax.tree.unflatten(tree, [normal(j, a) for j, a in enumerate(leaves)])
 
 
 def sample_keys(key: Any, x: Any) -> Any:
-    samples = jax.tree.leaves(x)[0].shape[0]
-    return key if key.ndim else jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(samples))
+    """One key per sample: `key` if it is that already, else the fold of its number."""
+    if key.ndim:
+        return key
+    index = jnp.arange(jax.tree.leaves(x)[0].shape[0])
+    if not written_out(key):
+        return jax.vmap(jax.random.fold_in, (None, 0))(key, index)
+    own = jnp.stack(fold(_words(key), index), axis=-1)
+    return jax.random.wrap_key_data(own, impl="threefry2x32")
+
+
+def _words(keys: Any) -> tuple[Any, Any]:
+    data = jax.random.key_data(keys)
+    return data[..., 0], data[..., 1]
 
 
 def checked_key(key: Any, x: Any, name: str) -> Any:

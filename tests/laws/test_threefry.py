@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from duhamel.core.threefry import normal, threefry, words
+from duhamel.core.threefry import fold, jax_normal, normal, threefry, words, written_out
 
 # Random123's table of known answers, threefry2x32 with 20 rounds: (counter, key, result).
 KNOWN = [
@@ -20,6 +20,18 @@ KNOWN = [
 def test_known_answers(counter, key, result):
     u = lambda pair: [jnp.uint32(v) for v in pair]  # noqa: E731
     assert tuple(int(v) for v in threefry(jnp.stack(u(key)), *u(counter))) == result
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_written_out_it_is_jax_random_bit_for_bit(dtype):
+    key = jax.random.key(11)
+    pair = tuple(jax.random.key_data(key))
+    assert written_out(key) and not written_out(jax.random.key(11, impl="rbg"))
+    for n in (0, 7, 2**31):
+        assert tuple(map(int, fold(pair, n))) == tuple(map(int, jax.random.key_data(jax.random.fold_in(key, n))))
+    z = jax_normal(pair, (37, 19), dtype)
+    assert z.dtype == dtype
+    np.testing.assert_array_equal(z, jax.random.normal(key, (37, 19), dtype))
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
