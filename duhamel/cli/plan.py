@@ -183,6 +183,35 @@ class PlanRanking:
 
 
 @dataclass
+class PlanTune:
+    """Fit a plan to a model at a number of evaluations: every sampler on every grid, timesteps, a whole table.
+
+    One to three minutes for the digits network. A run that was killed goes on where it stopped.
+    """
+
+    model: Positional[Name] = "digits"
+    """digits (the network that ships) or mixture (the exact model of Gaussians fitted to the digits)."""
+    nfe: int = 8
+    """Evaluations of the plan."""
+    seed: int = 0
+    """Seed of the noises."""
+    fast: bool = False
+    """Few noises and iterations."""
+    json: Json = None
+    """Write the records to this file."""
+    name: str = "tuned"
+    """The folder in runs/, where the plan is written to tuned.plan."""
+    runs: Path = Path("runs")
+    """Where the folders of runs are."""
+
+    def run(self) -> int:
+        from duhamel.jobs.plan_tune import tune_plan
+
+        tune_plan(self.model, self.nfe, self.seed, self.fast, self.json, self.name, self.runs)
+        return 0
+
+
+@dataclass
 class Plan:
     """Diffusion samplers as data: list, print, draw, check, compare and export them."""
 
@@ -194,6 +223,7 @@ class Plan:
         | Annotated[PlanPicture, subcommand("picture")]
         | Annotated[PlanExport, subcommand("export")]
         | Annotated[PlanTree, subcommand("tree")]
+        | Annotated[PlanTune, subcommand("tune")]
         | Annotated[PlanRanking, subcommand("ranking")]
     )
 

@@ -219,6 +219,21 @@ class Plan:
 
         return reverse(self)
 
+    def tune(
+        self, models: Callable | Sequence[Callable], x: Any, target: Any, *, family: Any = None, **options: Any
+    ) -> Any:
+        """Fit this plan's numbers so that it takes x to target; see `rows.tune.fit`, which this calls.
+
+        family   (function theta -> Plan, first theta), such as `diffusion.tuning.families` builds; None: all numbers
+                 that are given step by step
+        options  of `fit`: held_out, loss, iterations, progress, ...
+        Returns a `rows.tune.Fitted`. `duhamel.diffusion.tune` finds plan and family by itself.
+        """
+        from .tune import fit, free_numbers
+
+        build, theta = free_numbers(self) if family is None else family
+        return fit(build, theta, models, x, target, **options)
+
     def save(self, path: str | Path) -> Path:
         """Write numbers (NPZ) and names (JSON) into one file, without pickle."""
         from .io import save

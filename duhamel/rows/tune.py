@@ -234,6 +234,24 @@ class _Marquardt:
         return self.robust(squares)[0] if self.by_loss else _root_mean(squares)
 
 
+def free_numbers(plan: Plan) -> tuple[Family, np.ndarray]:
+    """All real coefficients that a plan gives step by step, and where they are now. Numbers stored once for all steps
+    (copies of a state, as a rule) and model times stay."""
+    free = [[c.shape[0] == s.steps and np.isrealobj(c) for c in s.coef] for s in plan.segments]
+    chosen = [c for s, which in zip(plan.segments, free, strict=True) for c, w in zip(s.coef, which, strict=True) if w]
+    ends = np.cumsum([c.size for c in chosen])[:-1]
+
+    def family(theta: np.ndarray) -> Plan:
+        parts = iter(np.split(theta, ends))
+        numbers = [
+            (tuple(next(parts).reshape(c.shape) if w else c for c, w in zip(s.coef, which, strict=True)), s.tau)
+            for s, which in zip(plan.segments, free, strict=True)
+        ]
+        return plan.with_numbers(numbers)
+
+    return family, np.concatenate([c.ravel() for c in chosen]) if chosen else np.zeros(0)
+
+
 def damped_steps(rows: np.ndarray, gradient: np.ndarray) -> Callable[[float], tuple[np.ndarray, float]]:
     """mu -> (s, |r|^2 - |r - J s|^2), s = argmin |J s - r|^2 + mu |D s|^2, D the norms of J's columns
 

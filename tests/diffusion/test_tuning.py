@@ -14,6 +14,7 @@ from duhamel.diffusion.plans.registry import schedule_of
 from duhamel.diffusion.schedule import EDM
 from duhamel.diffusion.tuning import candidates as candidates_module
 from duhamel.diffusion.tuning.candidates import candidates
+from duhamel.jobs import plan_tune
 from duhamel.rows.canonical import distance
 from duhamel.rows.plan import Plan
 from duhamel.rows.tune import Cases, errors_of
@@ -102,3 +103,18 @@ def test_tuned_plans_of_five_evaluations_on_the_digits(case, rms, median):
     """`duhamel bench tune`: on 2048 noises never used, against the best published sampler on them."""
     found = bench.measure(case, 5)
     assert found["value"] < rms and found["median_ratio"] < median and found["cpu_seconds"] < 300
+
+
+def test_command(tmp_path, monkeypatch, few):
+    from duhamel.cli.parse import parse
+
+    monkeypatch.setattr(plan_tune, "FAST", dd.Budget(40, 20, ((8, 1),), 8, 1, 1, 1))
+    monkeypatch.chdir(tmp_path)
+    assert parse(["plan", "tune", "mixture", "--nfe", "3", "--fast", "--json", "found.json"]) == 0
+    names = [row["name"] for row in json.loads((tmp_path / "found.json").read_text())]
+    assert len(names) == 5 and "median error, tuned" in names
+    assert Plan.load(tmp_path / "runs" / "tuned" / "tuned.plan").nfe == 3
+    with pytest.raises(ValueError, match="no model is called 'digit'"):
+        plan_tune.tune_plan("digit", 5)
+    with pytest.raises(ValueError, match="nfe = 1"):
+        plan_tune.tune_plan("digits", 1)

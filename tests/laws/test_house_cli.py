@@ -28,6 +28,7 @@ COMMANDS = [
     ("plan", "picture"),
     ("plan", "export"),
     ("plan", "tree"),
+    ("plan", "tune"),
     ("plan", "ranking"),
     ("papers",),
     ("papers", "list"),

@@ -164,3 +164,12 @@ def test_probes_find_what_whole_jacobians_find():
     found = fit(affine, np.zeros(3), sine, x, target, consts={"m": m}, iterations=40, tolerance=0.0, probes=2)
     exact, *_ = np.linalg.lstsq(np.stack([m.ravel(), np.sin(x).ravel(), x.ravel()], axis=1), target.ravel())
     assert np.allclose(found.theta, exact, atol=1e-6)
+
+
+def test_plan_tune_fits_what_is_given_step_by_step():
+    """DDIM's two numbers a step, fitted: better on held-out noises, the times and the rows as they were."""
+    plan = build("ddim", SPAN, 4)
+    held = 10.0 * RNG.standard_normal(100)
+    found = plan.tune(DATA.denoiser, X, EXACT, held_out=(held, DATA.quantile_map(held, 10.0, 0.05)))
+    assert found.improved and found.error < 0.7 * found.start and len(found.theta) == 8
+    assert found.plan.patterns == plan.patterns and np.array_equal(found.plan.t, plan.t)
