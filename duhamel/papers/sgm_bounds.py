@@ -114,26 +114,26 @@ def _orders(context: Context) -> list[Measurement]:
     ]
 
 
-def _counts() -> list[int]:
-    return np.unique(np.round(np.geomspace(4, 4000, 40)).astype(int)).tolist()
+def _counts(most: int) -> list[int]:
+    return np.unique(np.round(np.geomspace(4, most, 24)).astype(int)).tolist()
 
 
-def _needed(divergence: Callable[[int], float], target: float) -> float:
-    """Steps for a divergence, interpolated in log-log between numbers of steps."""
-    n = _counts()
-    values = np.array([divergence(k) for k in n])
-    return float(np.exp(np.interp(-np.log(target), -np.log(values), np.log(n))))
+def _needed(divergence: Callable[[int], float], target: float, counts: list[int]) -> float:
+    """Steps for a divergence, interpolated in log-log between numbers of steps; NaN if they do not bracket it."""
+    values = np.array([divergence(n) for n in counts])
+    return float(np.exp(np.interp(-np.log(target), -np.log(values), np.log(counts), np.nan, np.nan)))
 
 
 def _dimension(context: Context) -> list[Measurement]:
     d = np.array([2, 4, 8, 16, 32, 64])
     c = np.array([1.0, 0.01])  # repeated: half of the directions are nearly singular
-    one = {n: _paths(decaying(n), c) / 2 for n in _counts()}
-    end = {n: _ends(decaying(n), c)[0] / 2 for n in one}
-    paths = [_needed(lambda n, k=k: k * one[n], 1.0) for k in d]
-    ends = [_needed(lambda n, k=k: k * end[n], 0.1) for k in d]
+    many, few = _counts(16000), _counts(1000)
+    one = {n: _paths(decaying(n), c) / 2 for n in many}
+    end = {n: _ends(decaying(n), c)[0] / 2 for n in few}
+    paths = [_needed(lambda n, k=k: k * one[n], 1.0, many) for k in d]
+    ends = [_needed(lambda n, k=k: k * end[n], 0.1, few) for k in d]
     deltas = np.array([1e-2, 1e-3, 1e-4, 1e-5, 1e-6])
-    stops = [_needed(lambda n, s=s: _paths(decaying(n, s), 0.0), 0.1) for s in deltas.tolist()]
+    stops = [_needed(lambda n, s=s: _paths(decaying(n, s), 0.0), 0.1, many) for s in deltas.tolist()]
     return [
         Measurement(
             "steps for a divergence of paths of 1 over d = 2 to 64: exponent of d", _slope(d, paths), 0.85, 1.15
