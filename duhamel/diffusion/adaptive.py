@@ -1,4 +1,4 @@
-"""DPM-Solver-12 and -23: steps chosen from an embedded error (Lu et al., arXiv 2206.00927, app. C).
+"""Steps chosen from an embedded error: DPM-Solver-12 and -23 (Lu et al., arXiv 2206.00927, app. C), and RK45.
 
 The published loop accepts a step when the worst sample of the batch allows it, so a sample depends on its batch-mates.
 Here every sample has its own time and step, and the model receives one time per sample.
@@ -10,6 +10,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
+
+from duhamel.core.status import Status
+from duhamel.methods.explicit import Dopri5
+from duhamel.solver.control import PID
+from duhamel.solver.ensemble import ensemble
 
 from .denoiser import Denoiser, as_prediction
 from .schedule import Prediction, Schedule
@@ -57,6 +62,44 @@ def dpm_solver_adaptive(
     ends = schedule.lam(schedule.t_max if t_max is None else t_max), schedule.lam(t_min)
     eps = as_prediction(denoiser, schedule, "noise", prediction)
     return _loop(eps, schedule, x, order, rtol, atol, h0, safety, ends, max_steps)
+
+
+def rk45(
+    denoiser: Denoiser,
+    schedule: Schedule,
+    x: Float[Array, "batch ..."],
+    *,
+    rtol: float = 1e-5,
+    atol: float = 1e-5,
+    t_max: float | None = None,
+    t_min: float | None = None,
+    prediction: Prediction = "data",
+    max_steps: int = 1000,
+) -> Adaptive:
+    """The probability-flow ODE by Dormand and Prince's 5(4) pair, every sample with its own steps
+
+        d(x/alpha)/d lambda = -rho eps,      from t_max to t_min
+
+    Song et al. (arXiv 2011.13456) give the whole batch to SciPy's RK45 as one state in t, so that a sample depends on
+    its batch-mates; in lambda the steps need not shrink with sigma. atol is in units of x/alpha.
+
+    denoiser   called as D(t, x) with t of shape (1,), on one sample at a time: lanes step by themselves
+    rtol, atol 1e-5 in the paper
+    """
+    t_max, t_min = (schedule.t_max if t_max is None else t_max), (schedule.t_min if t_min is None else t_min)
+    if not schedule.rho(t_min) > 0:
+        raise ValueError(f"t_min = {t_min}: lambda is infinite at sigma = 0; stop before it.")
+    eps = as_prediction(denoiser, schedule, "noise", prediction)
+
+    def slope(lam: Any, y: Array, args: Any) -> Array:
+        t = schedule.t_of_lam(lam)
+        return -jnp.exp(-lam).astype(y.dtype) * eps(t[None], (schedule.alpha(t) * y)[None])[0].astype(y.dtype)
+
+    control = PID(rtol=rtol, atol=atol)
+    lams = (float(schedule.lam(t_max)), float(schedule.lam(t_min)))
+    start, how = x / schedule.alpha(t_max), {"max_steps": max_steps, "throw": False}
+    found = ensemble(slope, start, lams[1], t0=lams[0], method=Dopri5(), control=control, **how)
+    return Adaptive(schedule.alpha(t_min) * found.x, found.stats.nfe, found.status == Status.success)
 
 
 @eqx.filter_jit
