@@ -3,6 +3,9 @@
 And a sample is its own: whatever is drawn with it, its noise is the same bit for bit and its end the same to rounding.
 """
 
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -89,3 +92,24 @@ def test_bad_noise_is_one_sentence(given, words):
     for run, seed in ((plan.run, {"key": jax.random.key(0)}), (plan.run_torch, {"seed": 0})):
         with pytest.raises(ValueError, match="not both"):
             run(F, start(), noise=good, **seed)
+
+
+WITHOUT_JAX = """
+import sys, torch, duhamel.torch
+from duhamel.diffusion.schedule import VP
+plan = duhamel.torch.build("sa-solver", VP(), steps=5)
+plan.run_torch(lambda t, x: torch.tanh(x), torch.ones(2, 3), seed=0)
+scheduler = duhamel.torch.PlanScheduler()
+scheduler.set_timesteps(3)
+x = torch.ones(1, 3)
+for t in scheduler.timesteps:
+    x = scheduler.step(x, t, x).prev_sample
+print("jax" in sys.modules, "equinox" in sys.modules)
+"""
+
+
+def test_a_plan_runs_on_tensors_without_jax():
+    """Built, run and stepped through as a scheduler: JAX is never imported."""
+    pytest.importorskip("diffusers")
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", WITHOUT_JAX], capture_output=True, text=True)
+    assert done.stdout.split() == ["False", "False"], done.stderr[-2000:]
