@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from duhamel.diffusion.exact import mixture
-from duhamel.diffusion.plans.registry import build
+from duhamel.diffusion.plans.registry import SAMPLERS, build
 from duhamel.diffusion.sampling import lam_clock, sample
 from duhamel.diffusion.schedule import EDM, VP
-from duhamel.rows.noise import path_noise
+from duhamel.rows.noise import drawn, path_noise
 
 KEY = jax.random.key(3)
 SCHEDULE = VP()
@@ -43,6 +43,18 @@ def test_noise_along_a_path_is_standard_normal_and_a_samples_own():
     np.testing.assert_allclose(np.cov(z), np.eye(5), atol=6 / np.sqrt(8000))
     large, small = (increments(plan, n)[1] for n in (7, 3))
     np.testing.assert_array_equal(large[:, :3], small)
+
+
+STOCHASTIC = [name for name in SAMPLERS if build(name, SCHEDULE, 8).draws]
+
+
+@pytest.mark.parametrize("name", STOCHASTIC)
+def test_every_stochastic_plan_draws_the_same_bits_in_any_batch(name):
+    plan = build(name, SCHEDULE, 8)
+    large, small = (drawn(plan, jnp.zeros((n, 2)), KEY) for n in (5, 2))
+    for z in plan.draws:
+        np.testing.assert_array_equal(large[z][:, :2], small[z])
+        assert np.unique(large[z]).size == np.size(large[z]) or len(plan.segments) > 1
 
 
 @pytest.mark.parametrize(
