@@ -151,7 +151,7 @@ class Bench:
 
     benchmark: Positional[Name]
     """cde, compile (the first call), detest, emulator, ensemble (many lanes), gradient, references (with --data),
-    samplers, sde, sde-grid, spectral, stiff, walls or work-precision."""
+    samplers, sde, sde-grid, spectral, stiff, tune, walls or work-precision."""
     quick: bool = False
     """Smaller sizes; the ratios are then rougher."""
     data: Folder = None

@@ -57,13 +57,22 @@ def parsed(*words, capsys):
     return code, out.out, out.err
 
 
+def names_in_help(command, capsys):
+    _, out, _ = parsed(command, "--help", capsys=capsys)
+    return set(re.findall(r"[a-z0-9-]+", re.sub(r"-\s+│?\s*", "-", out)))
+
+
 def test_help_names_every_equation(capsys):
     from duhamel.jobs import conserved, ordinary, partial, steady
 
-    _, out, _ = parsed("solve", "--help", capsys=capsys)
-    names = re.findall(r"[a-z0-9-]+", re.sub(r"-\s+│?\s*", "-", out))
     known = {*ordinary.ORDINARY, *partial.PARTIAL, *conserved.CONSERVED, *steady.STEADY}
-    assert known <= set(names)
+    assert known <= names_in_help("solve", capsys)
+
+
+def test_help_names_every_benchmark(capsys):
+    from duhamel.jobs.bench import BENCHMARKS
+
+    assert set(BENCHMARKS) <= names_in_help("bench", capsys)
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda w: " ".join(w) or "duhamel")
