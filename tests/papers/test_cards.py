@@ -8,7 +8,7 @@ from duhamel.papers.card import Context
 # Their fast checks take 10 seconds and more: `make slow`.
 LONG = {
     *("chorus-plus", "fno-neural-operator", "general-covariance-aug", "gl-momentum", "inverse-stefan", "lmc-sqrt-d"),
-    *("mgard", "mp-pde", "neural-des"),
+    *("mgard", "mp-pde", "neural-des", "timestep-aligner"),
 }
 CARDED = [e.id for e in registry.select(state="carded")]
 
