@@ -6,6 +6,9 @@ The truth is DPM-Solver++(3M) in 120 steps from the same 2048 noises, sigma from
 pixel. The untuned side is chosen on the very noises it is judged on. Near a watershed of the flow a small error ends in
 another digit: `worst 1 %` is the share of the squared error that the worst hundredth of the noises makes, which no
 table of numbers can mend. Seconds are processor time, compilation and screening included.
+
+Reached, ratios of root mean squares (of medians): mixture 0.53 (0.14) at 5, 0.34 (0.08) at 6, 0.53 (0.08) at 8, where
+the worst hundredth makes 92 % of the tuned plan's squared error; digits 0.58 (0.53) at 5 and 0.74 (0.52) at 10.
 """
 
 import time
