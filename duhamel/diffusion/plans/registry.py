@@ -26,6 +26,7 @@ from .renoise import consistency
 from .singlestep import dpm_solver, dpm_solver_fast, heun, restart, rho_rk, sde_dpmpp_2s
 from .stochastic import ancestral, euler_maruyama, exponential_sde, predictor_corrector, reverse_diffusion
 from .usf import usf
+from .weights import Basis
 
 SCHEDULES: dict[str, type[Schedule]] = {
     kind.__name__: kind for kind in (VP, SubVP, VE, Cosine, EDM, Flow, MeanReverting)
@@ -58,7 +59,7 @@ class Sampler:
     orders: Orders = field(default_factory=dict)
     still: Mapping[str, Any] = field(default_factory=dict)
     weak: int | None = None
-    exact: str | None = None
+    exact: Basis | None = None
 
 
 _ONE_TO = {p: {q: q for q in range(1, p + 1)} for p in (3, 4, 6)}  # order p of `order` p
