@@ -134,8 +134,8 @@ def _digits() -> list[Measurement]:
     def error(name: str, calls: int, **options: Any) -> float:
         return rms(bench.ends(bench.build(name, calls, options), x), truth)
 
-    own = {n: error("dpm-solver-v3", n, order=2, statistics=found) for n in CALLS[:3]}
-    best = {n: min(error(name, n, **options) for name, options in RIVALS.values()) for n in CALLS[:3]}
+    own = {n: error("dpm-solver-v3", n, order=2, statistics=found) for n in CALLS}
+    best = {n: min(error(name, n, **options) for name, options in RIVALS.values()) for n in CALLS}
     flat = Statistics(found.lam, *(np.mean(a, axis=(1, 2)) for a in (found.l, found.s, found.b)))
     return [
         *(
@@ -143,9 +143,15 @@ def _digits() -> list[Measurement]:
                 f"trained digits, {n} calls: error of order 2 over that of the best of the others",
                 own[n] / best[n],
                 high=1.0,
-                note="at 10 calls the others have caught up: 1.01 to 1.04, whether 512 or 1024 images are used",
             )
             for n in CALLS[:3]
+        ),
+        Measurement(
+            "trained digits, 10 calls: the same, the others have caught up",
+            own[10] / best[10],
+            0.95,
+            1.1,
+            note="1.01 with statistics of 512 images, 1.04 of 1024: on this network the gain ends below 10 calls",
         ),
         Measurement(
             "trained digits, 6 calls: error with the same statistics for all pixels, over statistics for each",
@@ -165,5 +171,5 @@ card = Card(
     source="Zheng, Lu, Chen and Zhu, DPM-Solver-v3: Improved Diffusion ODE Solver with Empirical Model Statistics, "
     "2023, arXiv 2310.13268",
     check=check,
-    seconds=60,
+    seconds=120,
 )
