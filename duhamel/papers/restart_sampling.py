@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from duhamel.rows.plan import Plan
 
 SIZE = 0.15  # root mean square error of eps
-SLOW, QUICK = 1.0, 3.0  # how wrinkled it is, in the coordinates of a network's input
+FREQUENCIES = (1.0, 3.0, 10.0)  # how wrinkled it is, in the coordinates of a network's input
 
 
 def check(context: Context) -> Sequence[Measurement]:
@@ -70,49 +70,97 @@ def _exact_score(context: Context) -> list[Measurement]:
 
 
 def _perturbed_score(context: Context) -> list[Measurement]:
-    return [*_errors(context, "slow", SLOW), *_errors(context, "quick", QUICK)]
+    found = []
+    for i, frequency in enumerate(FREQUENCIES):
+        context.progress(f"errors of frequency {frequency:g}", (i + 1) / (len(FREQUENCIES) + 1))
+        found += _over_fields(context, frequency)
+    return found
 
 
-def _errors(context: Context, label: str, frequency: float) -> list[Measurement]:
+def _plans(fast: bool) -> dict[str, list["Plan"]]:
+    """By sampler: the ODE and Restart at about 40 and 110 calls among others, SDE samplers between 40 and 150."""
+    plans = {
+        "ODE": [_plan("heun", k) for k in ((20, 55) if fast else (10, 20, 55))],
+        "Restart": [_restart(K) for K in ((3, 15) if fast else (3, 7, 15))],
+        "SDE-DPM-Solver++(2M)": [_plan("sde-dpmpp-2m", k, terminal=False) for k in ((80,) if fast else (40, 80, 150))],
+    }
+    if not fast:
+        plans["ER-SDE-3"] = [_plan("er-sde", k, terminal=False) for k in (40, 150)]
+        plans["Heun with churn 30"] = [_plan("heun", k, churn=30.0) for k in (20, 75)]
+    return plans
+
+
+def _over_fields(context: Context, frequency: float) -> list[Measurement]:
+    """Field k of a frequency, and the noises it is sampled from, are drawn from seed k = 0, 1, ...: none is chosen."""
+    import numpy as np
+
     from duhamel.diffusion.schedule import EDM
 
     from .planar import draw, six_modes
-    from .planar_law import perturbed, reached
+    from .planar_law import monte_carlo, perturbed, reached
 
-    context.progress(f"{label} errors", 0.3 if label == "slow" else 0.7)
-    n, seeds = (3000, range(1)) if context.fast else (6000, range(3))
-    data = six_modes(EDM())
-    model = perturbed(data, SIZE, frequency)
+    data, n, fields = six_modes(EDM()), *((1000, 6) if context.fast else (2000, 20))
+    models = [perturbed(data, SIZE, frequency, seed=k) for k in range(fields)]
+    least = monte_carlo(data, n)  # what n exact samples have: smaller distances are not told apart from it
+    errors, lines = {}, {}
+    for name, plans in _plans(context.fast).items():
+        for plan in plans:
+            own = [reached(plan, data, n, [k], model) for k, model in enumerate(models)]
+            errors[name, plan.nfe] = np.maximum(own, least)
+        calls = [plan.nfe for plan in plans]
+        lines[name] = (calls, [float(np.median(errors[name, nfe])) for nfe in calls])
+    title = f"Restart, {fields} random errors of frequency {frequency:g} in the score, medians"
+    draw(context, f"restart-sampling-{frequency:g}", lines, title, "energy distance")
+    return _compared(f"frequency {frequency:g}, {fields} random errors", errors)
 
-    def ends(plans: "Sequence[Plan]") -> dict[int, float]:
-        return {plan.nfe: reached(plan, data, n, seeds, model) for plan in plans}
 
-    ode = ends([_plan("heun", k) for k in ((20, 55) if context.fast else (10, 20, 40, 55, 75))])
-    up = ends([_restart(K) for K in ((3, 15) if context.fast else (1, 3, 7, 15))])
-    curves = {"ODE": ode, "Restart": up}
-    for name in ("sde-dpmpp-2m",) if context.fast else ("sde-dpmpp-2m", "er-sde"):
-        curves[name] = ends([_plan(name, k, terminal=False) for k in (40, 80, 150)])
-    if not context.fast:
-        curves["churn 30"] = ends([_plan("heun", k, churn=30.0) for k in (20, 40, 75)])
-    lines = {name: (list(curve), list(curve.values())) for name, curve in curves.items()}
-    draw(context, f"restart-sampling-{label}", lines, f"Restart, {label} errors of the score", "energy distance")
-    sdes = {(value, f"{name}, {k} calls") for name, c in curves.items() if c not in (ode, up) for k, value in c.items()}
-    best, which = min(sdes)
-    against = f"{up[109]:.4f} against {best:.4f} of {which}; the ODE has {ode[109]:.4f}"
+def _compared(where: str, errors: "dict[tuple[str, int], Any]") -> list[Measurement]:
+    """Medians over the fields, and shares of them. The best SDE is the setting with the least median."""
+    import numpy as np
+
+    ode, few, many = errors["ODE", 39], errors["Restart", 37], errors["Restart", 109]
+    sdes = {setting: e for setting, e in errors.items() if setting[0] not in ("ODE", "Restart")}
+    best = min(sdes, key=lambda setting: float(np.median(sdes[setting])))
+    each = float(np.median(many / np.min(list(sdes.values()), axis=0)))
+
+    def both(what: str, ratio: "np.ndarray", high: float, note: str) -> list[Measurement]:
+        least, lower, upper, most = np.quantile(ratio, (0, 0.25, 0.75, 1))
+        note = f"{note}; half of the ratios from {lower:.2f} to {upper:.2f}, all from {least:.2f} to {most:.2f}"
+        share = "asked in nine of ten, since the claim names no kind of error"
+        return [
+            Measurement(f"{where}: Restart's {what}, median", float(np.median(ratio)), high=high, note=note),
+            Measurement(
+                f"{where}: share where Restart's {what} is below 1", float(np.mean(ratio < 1)), 0.9, note=share
+            ),
+        ]
+
+    def middle(e: "np.ndarray") -> str:
+        return f"{np.median(e):.4f}"
+
+    against = f"{middle(few)} against {middle(ode)}"
+    wins = (
+        f"{middle(many)} against {middle(sdes[best])} of {best[0]} at {best[1]} calls; over each error's own best SDE "
+    )
     return [
-        Measurement(f"{label} errors: the ODE's energy distance at 109 calls over that at 39", ode[109] / ode[39], 0.8),
-        Measurement(f"{label} errors: Restart's at 37 calls over the ODE's at 39", up[37] / ode[39], high=0.3),
-        Measurement(f"{label} errors: Restart's at 109 over the best SDE's", up[109] / best, high=1.0, note=against),
+        Measurement(
+            f"{where}: the ODE's energy distance at 109 calls over that at 39, median",
+            float(np.median(errors["ODE", 109] / ode)),
+            low=0.8,
+        ),
+        *both("at 37 calls over the ODE's at 39", few / ode, 0.3, against),
+        *both("at 109 calls over the best SDE's", many / sdes[best], 1.0, f"{wins}{each:.2f}"),
     ]
 
 
 card = Card(
     id="restart-sampling",
     claim="With a wrong score the ODE's error stops falling; going back up by noise and down again, K times, makes "
-    "it at most 0.3 times as large at 40 calls, and at 110 smaller than any SDE sampler's. With an exact score nothing "
-    "is lost.",
+    "it at most 0.3 times as large at 40 calls, and at 110 smaller than the best SDE sampler's of 40 to 150. Measured "
+    "on random errors of the score, three frequencies, all counted: the median and nine of ten are asked. The gain on "
+    "the ODE holds, with 0.3 at the edge for smooth errors; that on the SDEs holds in less than half of them. With an "
+    "exact score nothing is lost.",
     source="Xu et al., Restart Sampling for Improving Generative Processes, 2023, arXiv 2306.14878",
     check=check,
     expects=Verdict.in_part,
-    seconds=60,
+    seconds=100,
 )
