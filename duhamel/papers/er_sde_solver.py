@@ -84,8 +84,11 @@ def _laws(context: Context) -> list[Measurement]:
             other = reached(build(name, schedule, nfe, **options), data, n, seeds)
             lower = float((other - own) / (np.sqrt(2) * noise))
             note = f"{own:.5f} against {other:.5f}; {len(seeds)} x {n} samples, standard deviation {noise:.5f}"
-            name = f"{nfe} calls: energy distance of ER-SDE-3 below that of {label}, in standard deviations"
-            found.append(Measurement(name, lower, low=-2.0 if nfe == 50 else 2.0, note=note))
+            level = nfe == 50 and name != "ddim"
+            if level:
+                note += f"; {other / noise:.1f} of them from exact samples: nothing is left to be better by"
+            what = f"{nfe} calls: energy distance of ER-SDE-3 below that of {label}, in standard deviations"
+            found.append(Measurement(what, lower, low=-2.0 if level else 2.0, note=note))
     plan = build("er-sde", schedule, 20, derivatives="published")
     as_published = float(reached(plan, data, n, seeds) / noise)
     name = "20 calls: energy distance of ER-SDE-3 as published, in standard deviations of exact samples"
@@ -95,7 +98,10 @@ def _laws(context: Context) -> list[Measurement]:
 card = Card(
     id="er-sde-solver",
     claim="The reverse SDE with any noise scale phi contains DDIM and the ancestral sampler, is one method for VP and "
-    "VE, and its third-order solver reaches the data's law in fewer calls than other SDE samplers.",
+    "VE, and its third-order solver reaches the data's law in fewer calls than other SDE samplers: it is "
+    "nearer at 12 and 20 calls than all three. At 50, Euler-Maruyama and SDE-DPM-Solver++ lie within about a "
+    "standard deviation of exact samples, as it does itself: there it is asked only not to be farther. The ancestral "
+    "step lies six away and is beaten.",
     source="Cui et al., Elucidating the Solution Space of Extended Reverse-Time SDE for Diffusion Models, 2023, "
     "arXiv 2309.06169",
     check=check,
