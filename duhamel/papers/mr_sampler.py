@@ -158,5 +158,5 @@ card = Card(
     "arXiv 2502.07856",
     check=check,
     expects=Verdict.in_part,
-    seconds=60,
+    seconds=15,
 )

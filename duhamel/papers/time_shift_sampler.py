@@ -166,5 +166,5 @@ card = Card(
     "arXiv 2305.15583",
     check=check,
     expects=Verdict.in_part,
-    seconds=90,
+    seconds=60,
 )
