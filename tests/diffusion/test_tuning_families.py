@@ -42,7 +42,7 @@ def test_coefficients_keep_constant_data_and_noise(plan):
             assert len(theta) == plan.nfe * (plan.nfe - 1) // 2
             assert distance(moved, start) > 1e-4
         # the states of a converted plan are its evaluation points, of which a corrector's are not its states' times
-        if start is plan:
+        if start is plan and plan.name != "ipndm-v-as-shipped":  # whose weights do not keep them
             assert consistency(moved, s.alpha, s.sigma) < 1e-10
 
 
