@@ -3,7 +3,8 @@
     1 noises   starts, and where the teacher (a fine plan, or an exact map) takes them; some are held out
     2 screen   every deterministic sampler of the registry on every grid, few noises for all, more for the best
     3 times    Levenberg-Marquardt on the timesteps of the best, their formulas following
-    4 table    then on all numbers of the dense table of each, and of the very best until nothing is gained
+    4 rows     dense tables by least squares along the teacher's path, at those times and on a few grids
+    5 table    Levenberg-Marquardt on all numbers of the best two tables, and of the very best until nothing is gained
 
 The loss is log(1 + |r|^2 / s^2): near a watershed of the flow a noise ends in another basin than its teacher,
 whatever is tuned; squares would spend the plan on those few. Each stage is judged on the held-out noises and never
@@ -30,9 +31,12 @@ from ..schedule import Schedule
 from .candidates import Candidate, candidates
 from .dense import dense
 from .families import table, times
+from .regression import regressed
 from .stages import Stages
 
 SCALE = 3.0  # of the loss, in medians at the start of a stage: nearly squares for nine noises of ten
+
+GRIDS = ("dm-nonuniform", "lam", "karras", "arctan")  # on which tables are regressed
 
 
 @dataclass(frozen=True)
@@ -92,15 +96,17 @@ def tune(
     make = _Noises(denoiser, schedule, tuple(shape), conditions, budget, ends, seed)
     noises = replace(make, pair=stages.arrays("noises", lambda: make.drawn(teacher)))
     best, starts = _screened(noises, nfe, stages)
-    tuned = [_tuned(noises, start, k, len(starts), stages) for k, start in enumerate(starts)]
-    first = min(tuned, key=lambda plan: _typical(errors_of(plan, None, noises.held_out)))
+    moved = [_moved(noises, start, k, len(starts), stages) for k, start in enumerate(starts)]
+    tables = _regressed(noises, moved, nfe, stages)
+    tuned = [_tuned(noises, start, k, len(tables), stages) for k, start in enumerate(tables)]
+    first = min(tuned, key=lambda plan: _score(errors_of(plan, None, noises.held_out)))
     stages.tell("polish", 0.7)
     last = stages.plan("polished", lambda: _fitted(noises, table(first, schedule), budget.polish, stages, 0.7, 0.98))
     plans = [best.table, *tuned, last]
     judged = [errors_of(plan, None, noises.held_out) for plan in plans]
-    # by what most noises feel, among those that are no worse than the best published sampler where squares count
+    # among those that are no worse than the best published sampler where squares count
     no_worse = [k for k, errors in enumerate(judged) if _root_mean(errors) <= _root_mean(judged[0])]
-    chosen = min(no_worse, key=lambda k: _typical(judged[k]))
+    chosen = min(no_worse, key=lambda k: _score(judged[k]))
     provenance = {
         "from": best.label if chosen == 0 else [start.label for start in starts],
         "improved": chosen > 0,
@@ -126,16 +132,27 @@ class _Noises:
     pair: tuple[np.ndarray, ...] = ()
 
     def drawn(self, teacher: Callable | None) -> tuple[np.ndarray, np.ndarray]:
-        top, bottom = self.ends
+        top = self.ends[0]
         count = self.budget.samples + self.budget.held_out
         x = np.asarray(initial_noise(self.schedule, top, (count, *self.shape), jax.random.key(self.seed)))
         if teacher is not None:
             return x, np.asarray(teacher(x), x.dtype)
-        fine = build(
-            "dpmpp-3m", self.schedule, self.budget.teacher, grid="lam", t_max=top, t_min=bottom, terminal=False
-        )
+        fine = self.fine
         parts = np.array_split(np.arange(count), max(1, round(count / 256)))  # small batches stay in the caches
         return x, np.concatenate([np.asarray(fine.run(self.model(part), x[part])) for part in parts])
+
+    @property
+    def fine(self) -> Plan:
+        """The teacher's plan."""
+        top, bottom = self.ends
+        steps = self.budget.teacher
+        return build("dpmpp-3m", self.schedule, steps, grid="lam", t_max=top, t_min=bottom, terminal=False)
+
+    def path(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Times, and the states of the first noises there, (times, count, ...)."""
+        fine = self.fine
+        states = fine.run(self.model(np.arange(count)), self.pair[0][:count], save="steps")
+        return np.asarray(fine.t), np.asarray(states)
 
     def model(self, which: np.ndarray) -> Denoiser:
         return self.denoiser if self.conditions is None else self.denoiser(np.asarray(self.conditions)[which])
@@ -178,19 +195,39 @@ def _screened(noises: _Noises, nfe: int, stages: Stages) -> tuple[Candidate, lis
     return known[str(best)], [known[str(label)] for label in starts]
 
 
-def _tuned(noises: _Noises, start: Candidate, k: int, starts: int, stages: Stages) -> Plan:
-    """Timesteps, then the whole table, from one published sampler."""
-    schedule, budget = noises.schedule, noises.budget
-    begin, share = 0.2 + 0.5 * k / starts, 0.5 / starts
+def _moved(noises: _Noises, start: Candidate, k: int, starts: int, stages: Stages) -> Plan:
+    """Timesteps of one published sampler."""
+    schedule, begin, share = noises.schedule, 0.2 + 0.1 * k / starts, 0.1 / starts
     stages.tell(f"timesteps of {start.label}", begin)
     formulas, theta = times(start.name, schedule, start.plan.t, **start.options)
     family = lambda theta: dense(formulas(theta), schedule)  # noqa: E731
-    moved = stages.plan(
-        f"times-{k}", lambda: _fitted(noises, (family, theta), budget.times, stages, begin, begin + 0.3 * share)
-    )
-    stages.tell("table", begin + 0.3 * share)
+    fitted = lambda: _fitted(noises, (family, theta), noises.budget.times, stages, begin, begin + share)  # noqa: E731
+    return stages.plan(f"times-{k}", fitted)
+
+
+def _regressed(noises: _Noises, moved: list[Plan], nfe: int, stages: Stages) -> list[Plan]:
+    """The two best tables of those given, of the regressed ones at their times, and of regressed ones on GRIDS."""
+    stages.tell("rows along the teacher's path", 0.3)
+    schedule, (top, bottom) = noises.schedule, noises.ends
+    on_grids = [
+        dense(build("ddim", schedule, nfe, grid=grid, t_max=top, t_min=bottom, terminal=False), schedule)
+        for grid in GRIDS
+    ]
+    times, path = noises.path(min(noises.budget.samples, 256))
+    denoiser = noises.model(np.arange(path.shape[1]))
+    found = [regressed(plan, schedule, denoiser, times, path) for plan in (*moved, *on_grids)]
+    tables = [*moved, *(plan for plan in found if plan is not None)]
+    scores = [_score(errors_of(plan, None, noises.held_out)) for plan in tables]
+    order = np.argsort(np.where(np.isfinite(scores), scores, np.inf))
+    return [stages.plan(f"rows-{k}", lambda n=n: tables[n]) for k, n in enumerate(order[:2])]
+
+
+def _tuned(noises: _Noises, start: Plan, k: int, starts: int, stages: Stages) -> Plan:
+    """The whole table, from a table."""
+    begin, share = 0.35 + 0.35 * k / starts, 0.35 / starts
+    stages.tell("table", begin)
     whole = lambda: _fitted(  # noqa: E731
-        noises, table(moved, schedule), budget.table, stages, begin + 0.3 * share, begin + share
+        noises, table(start, noises.schedule), noises.budget.table, stages, begin, begin + share
     )
     return stages.plan(f"table-{k}", whole)
 
@@ -237,6 +274,11 @@ def _compared(before: np.ndarray, after: np.ndarray) -> dict[str, list[float]]:
 def _typical(errors: np.ndarray) -> float:
     """The geometric mean: unlike the root mean square it is not made by the few noises near a watershed."""
     return float(np.exp(np.mean(np.log(np.maximum(errors, 1e-300)))))
+
+
+def _score(errors: np.ndarray) -> float:
+    """What most noises feel and what squares say, weighed equally."""
+    return float(np.sqrt(_typical(errors) * _root_mean(errors)))
 
 
 def _root_mean(errors: np.ndarray) -> float:
