@@ -42,7 +42,7 @@ def regressed(plan: Plan, schedule: Schedule, denoiser: Denoiser, times: np.ndar
         scaled = gram * size * size[:, None] + 1e-10 * np.eye(len(size))  # neighbouring values are nearly parallel
         row = size * np.linalg.solve(scaled, size * np.array([c @ targets[i] for c in columns]))
         a[i], b[i, : i + 1] = row[0], row[1:]
-        x = sum(w * c for w, c in zip(row, columns, strict=True)).reshape(start.shape)
+        x = np.tensordot(row, columns, axes=1).reshape(start.shape)
     return dense_plan(a, b, tau, float(plan.t[-1]), name=plan.name, info=dict(plan.info))
 
 
