@@ -9,7 +9,7 @@ table of numbers can mend. Seconds are processor time, compilation and screening
 
 Reached, ratios of root mean squares (of medians): mixture 0.46 (0.13) at 5, 0.36 (0.08) at 6, 0.40 (0.07) at 8, where
 the worst hundredth makes 94 % of the tuned plan's squared error, and 0.32 (0.07) at 10, in 17 to 34 s; digits 0.52
-(0.45) at 5, 0.64 (0.58) at 8 and 0.69 (0.70) at 10, in 117 to 218 s.
+(0.45) at 5, 0.63 (0.36) at 6, 0.64 (0.58) at 8 and 0.69 (0.70) at 10, in 117 to 218 s.
 """
 
 import time

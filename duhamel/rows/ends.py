@@ -77,7 +77,8 @@ class Ends:
 
     def residual(self, plan: Plan) -> np.ndarray:
         """(samples, components)"""
-        ends = np.asarray(_ends(plan.patterns, plan.numbers, *self.inputs), np.float64)
+        with np.errstate(over="ignore"):  # a trial step may leave float32: it ends in infinity, and is refused
+            ends = np.asarray(_ends(plan.patterns, plan.numbers, *self.inputs), np.float64)
         if ends.shape != self.target.shape:
             raise ValueError(
                 f"the plan ends with {ends.shape} (samples, numbers), but the target has {self.target.shape}; it must "
