@@ -12,7 +12,7 @@ from duhamel.bench import tune as bench
 from duhamel.diffusion.compare import three_peaks
 from duhamel.diffusion.plans.registry import schedule_of
 from duhamel.diffusion.schedule import EDM
-from duhamel.diffusion.tuning import candidates as candidates_module
+from duhamel.diffusion.tuning import candidates as candidates_module, recipe
 from duhamel.diffusion.tuning.candidates import candidates
 from duhamel.jobs import plan_tune
 from duhamel.rows.canonical import distance
@@ -36,7 +36,7 @@ def few(monkeypatch):
     return candidates(SPAN, 4)
 
 
-def test_tuned_plan_beats_all_it_started_from_and_goes_on_where_it_stopped(few, tmp_path):
+def test_tuned_plan_beats_all_it_started_from_and_goes_on_where_it_stopped(few, tmp_path, monkeypatch):
     told = []
     tell = lambda what, share: told.append((what, share))  # noqa: E731
     options = {"teacher": teacher, "budget": SMALL, "folder": tmp_path}
@@ -48,6 +48,7 @@ def test_tuned_plan_beats_all_it_started_from_and_goes_on_where_it_stopped(few, 
     median = lambda plan: np.median(errors_of(plan, None, fresh))  # noqa: E731
     assert median(plan) < 0.5 * min(median(c.table) for c in few)
     facts = json.loads(json.dumps(plan.info["tuned"]))
+    assert any(word in facts["from"] for word in ("times moved", "rows regressed on"))
     assert facts["improved"] and facts["held_out"]["rms"][1] < facts["held_out"]["rms"][0]
     assert plan.nfe == 4 and plan.copies == 1 and schedule_of(plan) == SPAN
     assert Plan.load(plan.save(tmp_path / "mine.plan")) == plan
@@ -55,6 +56,7 @@ def test_tuned_plan_beats_all_it_started_from_and_goes_on_where_it_stopped(few, 
     assert drawn.shape == (3,) and jnp.all(jnp.isfinite(drawn))
 
     (tmp_path / "polished.plan").unlink()
+    monkeypatch.setattr(recipe, "regressed", None)  # it was done, and is not done again
     told.clear()
     again = dd.tune(DATA.denoiser, SPAN, 4, (), progress=tell, **options)
     assert distance(again, plan) < 1e-6
@@ -98,11 +100,11 @@ def test_candidates_are_all_deterministic_samplers_once(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("case", "rms", "median"), [("mixture", 0.58, 0.2), ("digits", 0.62, 0.6)])
+@pytest.mark.parametrize(("case", "rms", "median"), [("mixture", 0.55, 0.2), ("digits", 0.55, 0.6)])
 def test_tuned_plans_of_five_evaluations_on_the_digits(case, rms, median):
     """`duhamel bench tune`: on 2048 noises never used, against the best published sampler on them."""
     found = bench.measure(case, 5)
-    assert found["value"] < rms and found["median_ratio"] < median and found["cpu_seconds"] < 300
+    assert found["value"] < rms and found["median_ratio"] < median and found["cpu_seconds"] < 180
 
 
 def test_command(tmp_path, monkeypatch, few):

@@ -14,6 +14,7 @@ ends worse there than it began, so the result is never worse than the best publi
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +96,11 @@ def tune(
     stages.tell("noises and where they should end", 0.0)
     make = _Noises(denoiser, schedule, tuple(shape), conditions, budget, ends, seed)
     noises = replace(make, pair=stages.arrays("noises", lambda: make.drawn(teacher)))
-    best, starts = _screened(noises, nfe, stages)
+    stages.tell("every sampler on every grid", 0.05)
+    known = {c.label: c for c in candidates(schedule, nfe, *ends)}
+    best, starts = _screened(noises, known, stages)
     moved = [_moved(noises, start, k, len(starts), stages) for k, start in enumerate(starts)]
-    tables = _regressed(noises, moved, nfe, stages)
+    tables = _regressed(noises, moved, known, stages)
     tuned = [_tuned(noises, start, k, len(tables), stages) for k, start in enumerate(tables)]
     first = min(tuned, key=lambda plan: _score(errors_of(plan, None, noises.held_out)))
     stages.tell("polish", 0.7)
@@ -108,7 +111,7 @@ def tune(
     no_worse = [k for k, errors in enumerate(judged) if _root_mean(errors) <= _root_mean(judged[0])]
     chosen = min(no_worse, key=lambda k: _score(judged[k]))
     provenance = {
-        "from": best.label if chosen == 0 else [start.label for start in starts],
+        "from": best.label if chosen == 0 else plans[chosen].name,
         "improved": chosen > 0,
         "held_out": {"best published": best.label, "noises": budget.held_out} | _compared(judged[0], judged[chosen]),
         **facts,
@@ -148,8 +151,9 @@ class _Noises:
         steps = self.budget.teacher
         return build("dpmpp-3m", self.schedule, steps, grid="lam", t_max=top, t_min=bottom, terminal=False)
 
-    def path(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Times, and the states of the first noises there, (times, count, ...)."""
+    def path(self) -> tuple[np.ndarray, np.ndarray]:
+        """Times, and the states of the first noises there, (times, noises, ...): enough numbers for a regression."""
+        count = min(self.budget.samples, int(np.clip(2**15 // max(1, np.prod(self.shape)), 32, 256)))
         fine = self.fine
         states = fine.run(self.model(np.arange(count)), self.pair[0][:count], save="steps")
         return np.asarray(fine.t), np.asarray(states)
@@ -171,10 +175,8 @@ class _Noises:
         return self.cases(self.budget.samples, self.budget.held_out)
 
 
-def _screened(noises: _Noises, nfe: int, stages: Stages) -> tuple[Candidate, list[Candidate]]:
+def _screened(noises: _Noises, known: dict[str, Candidate], stages: Stages) -> tuple[Candidate, list[Candidate]]:
     """The best published sampler by held-out root mean square, and those to start from: best where most noises are."""
-    stages.tell("every sampler on every grid", 0.05)
-    known = {c.label: c for c in candidates(noises.schedule, nfe, *noises.ends)}
 
     def halve() -> tuple[np.ndarray, ...]:
         left = finalists = list(known)
@@ -200,26 +202,28 @@ def _moved(noises: _Noises, start: Candidate, k: int, starts: int, stages: Stage
     schedule, begin, share = noises.schedule, 0.2 + 0.1 * k / starts, 0.1 / starts
     stages.tell(f"timesteps of {start.label}", begin)
     formulas, theta = times(start.name, schedule, start.plan.t, **start.options)
-    family = lambda theta: dense(formulas(theta), schedule)  # noqa: E731
+    name = f"{start.label}, times moved"
+    family = lambda theta: replace(dense(formulas(theta), schedule), name=name)  # noqa: E731
     fitted = lambda: _fitted(noises, (family, theta), noises.budget.times, stages, begin, begin + share)  # noqa: E731
     return stages.plan(f"times-{k}", fitted)
 
 
-def _regressed(noises: _Noises, moved: list[Plan], nfe: int, stages: Stages) -> list[Plan]:
-    """The two best tables of those given, of the regressed ones at their times, and of regressed ones on GRIDS."""
+def _regressed(noises: _Noises, moved: list[Plan], known: dict[str, Candidate], stages: Stages) -> list[Plan]:
+    """The best tables, as many as given, of those given, of the regressed ones at their times and on GRIDS."""
     stages.tell("rows along the teacher's path", 0.3)
-    schedule, (top, bottom) = noises.schedule, noises.ends
-    on_grids = [
-        dense(build("ddim", schedule, nfe, grid=grid, t_max=top, t_min=bottom, terminal=False), schedule)
-        for grid in GRIDS
-    ]
-    times, path = noises.path(min(noises.budget.samples, 256))
-    denoiser = noises.model(np.arange(path.shape[1]))
-    found = [regressed(plan, schedule, denoiser, times, path) for plan in (*moved, *on_grids)]
-    tables = [*moved, *(plan for plan in found if plan is not None)]
-    scores = [_score(errors_of(plan, None, noises.held_out)) for plan in tables]
-    order = np.argsort(np.where(np.isfinite(scores), scores, np.inf))
-    return [stages.plan(f"rows-{k}", lambda n=n: tables[n]) for k, n in enumerate(order[:2])]
+
+    @cache
+    def ranked() -> list[Plan]:
+        on_grids = [replace(c.table, name=c.grid) for c in known.values() if c.name == "ddim" and c.grid in GRIDS]
+        times, path = noises.path()
+        denoiser = noises.model(np.arange(path.shape[1]))
+        found = [(p.name, regressed(p, noises.schedule, denoiser, times, path)) for p in (*moved, *on_grids)]
+        tables = [*moved, *(replace(p, name=f"rows regressed on {name}") for name, p in found if p is not None)]
+        scores = [_score(errors_of(plan, None, noises.held_out)) for plan in tables]
+        order = np.argsort(np.where(np.isfinite(scores), scores, np.inf))
+        return [tables[k] for k in order]
+
+    return [stages.plan(f"rows-{k}", lambda k=k: ranked()[k]) for k in range(len(moved))]
 
 
 def _tuned(noises: _Noises, start: Plan, k: int, starts: int, stages: Stages) -> Plan:
