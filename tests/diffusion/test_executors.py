@@ -113,3 +113,11 @@ def test_a_plan_runs_on_tensors_without_jax():
     pytest.importorskip("diffusers")
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", WITHOUT_JAX], capture_output=True, text=True)
     assert done.stdout.split() == ["False", "False"], done.stderr[-2000:]
+
+
+def test_noise_that_several_rows_read_is_made_once():
+    """sa-solver reads its draw in three places: 5 threefry of 20 rounds in the program, 2 of them for the keys."""
+    plan, matrix = plan_of("sa-solver"), jnp.asarray(A, jnp.float32)
+    run = jax.jit(lambda x, key: plan.run(model(jnp, matrix), x, key=key))
+    text = run.lower(jnp.asarray(start(), jnp.float32), jax.random.key(0)).compile().as_text()
+    assert 60 <= text.count(" shift-left(") <= 100 or jax.default_backend() != "cpu"
