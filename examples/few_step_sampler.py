@@ -58,7 +58,7 @@ for record in sorted(compare_plans(contenders, [NFE], data=data), key=lambda r: 
 
 # ---- Tune: a plan made for this model, its start the best of every published one -----------------------------------
 
-budget = Budget(samples=256, held_out=256, screen=((16, 40), (64, 4), (256, 1)), times=3, table=10, polish=20)
+budget = Budget(samples=256, held_out=256, screen=((16, 40), (64, 4)), path=256, table=15, batch=256)
 tuned = tune(denoiser, schedule, NFE, (1,), teacher=exact, budget=budget)
 print(f"tuned from {tuned.info['tuned']['from']}, judged on held-out noises: {tuned.info['tuned']['held_out']}")
 

@@ -33,7 +33,7 @@ SPAN = EDM(*digits.SIGMA_RANGE)
 FRESH = 2048
 # An exact model costs little, so more noises and more iterations; the network has the recipe's own budget.
 BUDGETS = {
-    "mixture": Budget(samples=1024, held_out=512, table=15, polish=60),
+    "mixture": Budget(samples=1024, held_out=512, path=1024, trial=10, table=15, batch=512),
     "digits": Budget(),
 }
 COLUMNS = {

@@ -15,7 +15,7 @@ from duhamel.rows.plan import Plan
 
 from .perform import perform
 
-FAST = Budget(samples=96, held_out=64, screen=((8, 12), (32, 1)), teacher=20, times=2, table=4, polish=4)
+FAST = Budget(samples=96, held_out=64, screen=((8, 12),), teacher=20, path=96, starts=1, times=2, trial=1, table=1)
 
 
 def tune_plan(

@@ -1,10 +1,10 @@
 """Where plans end, against where they should: residuals and their derivatives, as float64 on the host.
 
-Forward mode gives whole Jacobians, vmapped over parameters; reverse mode gives each sample its own gradient along a few
+Forward mode (`rows.forward`) gives whole Jacobians; reverse mode gives each sample its own gradient along a few
 directions, whatever the number of parameters. The plan's one compiled run is under both.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .forward import tangents_of_run
 from .pattern import Pattern
 from .plan import Plan, Segment
 from .run import run
@@ -40,9 +41,9 @@ class Cases:
     models: Any = None
 
 
-def errors_of(plan: Plan, models: Any, cases: Cases, save: str | None = None) -> np.ndarray:
+def errors_of(plan: Plan, models: Any, cases: Cases | Sequence[Cases], save: str | None = None) -> np.ndarray:
     """Root mean square distance of each case's end to its target, over its components: shape (samples,)."""
-    with precision(cases.x):
+    with precision(cases.x if isinstance(cases, Cases) else cases[0].x):
         return np.sqrt(squares_of(Ends(models, cases, save).residual(plan)))
 
 
@@ -68,43 +69,52 @@ def precision(x: Any) -> Any:
 
 
 class Ends:
-    """Where plans end on some cases, against the target: float64 on the host."""
+    """Where plans end on some cases, against the target: float64 on the host. Several `Cases` are taken one after the
+    other, each with models of its own: small batches stay in the caches."""
 
-    def __init__(self, models: Any, cases: Cases, save: str | None):
-        models = models if cases.models is None else cases.models
-        self.inputs = (models, cases.x, dict(cases.slots), dict(cases.consts), cases.key, save)
-        self.target = np.asarray(_flat(cases.target, save), np.float64)
+    def __init__(self, models: Any, cases: Cases | Sequence[Cases], save: str | None):
+        parts = [cases] if isinstance(cases, Cases) else list(cases)
+        self.save = save
+        self.inputs = [
+            (models if part.models is None else part.models, part.x, dict(part.slots), dict(part.consts), part.key)
+            for part in parts
+        ]
+        self.targets = [np.asarray(_flat(part.target, save), np.float64) for part in parts]
 
     def residual(self, plan: Plan) -> np.ndarray:
         """(samples, components)"""
-        with np.errstate(over="ignore"):  # a trial step may leave float32: it ends in infinity, and is refused
-            ends = np.asarray(_ends(plan.patterns, plan.numbers, *self.inputs), np.float64)
-        if ends.shape != self.target.shape:
-            raise ValueError(
-                f"the plan ends with {ends.shape} (samples, numbers), but the target has {self.target.shape}; it must "
-                "have the structure of x, and every time of the plan in front where save='steps'."
-            )
-        return ends - self.target
+        parts = []
+        for inputs, target in zip(self.inputs, self.targets, strict=True):
+            with np.errstate(over="ignore"):  # a trial step may leave float32: it ends in infinity, and is refused
+                ends = np.asarray(_ends(plan.patterns, plan.numbers, *inputs, self.save), np.float64)
+            if ends.shape != target.shape:
+                raise ValueError(
+                    f"the plan ends with {ends.shape} (samples, numbers), but the target has {target.shape}; it must "
+                    "have the structure of x, and every time of the plan in front where save='steps'."
+                )
+            parts.append(ends - target)
+        return np.concatenate(parts)
 
     def jacobian(self, plan: Plan, tangents: Any, chunk: int) -> np.ndarray:
         """(samples, components, parameters)"""
-        count = jax.tree.leaves(tangents)[0].shape[0]
-        chunk = -(-count // -(-count // chunk))  # as many in each, so that one program does
-        parts = []
-        for begin in range(0, count, chunk):
-            take = np.minimum(np.arange(begin, begin + chunk), count - 1)  # the last ones again: same shapes
-            part = jax.tree.map(lambda a, take=take: a[take], tangents)
-            parts.append(np.asarray(_tangent_ends(plan.patterns, plan.numbers, part, *self.inputs), np.float64))
-        return np.moveaxis(np.concatenate(parts)[:count], 0, -1)
+        every = self.save == "steps"
+        flat = lambda end: np.asarray(_flat(end, self.save), np.float64)  # noqa: E731
+        parts = (tangents_of_run(plan, tangents, *inputs, chunk=chunk, every=every) for inputs in self.inputs)
+        return np.concatenate([np.stack([flat(end) for end in ends], axis=-1) for ends in parts])
 
     def pulled(self, plan: Plan, tangents: Any, sides: np.ndarray) -> np.ndarray:
         """sides . d residual / d theta of each sample by itself: (sides, samples, parameters)."""
-        rank = jax.tree.leaves(self.inputs[1])[0].ndim
+        cuts = np.cumsum([len(target) for target in self.targets])[:-1]
+        parts = zip(self.inputs, np.split(sides, cuts, axis=1), strict=True)
+        return np.concatenate([self._pulled(plan, tangents, part, inputs) for inputs, part in parts], axis=1)
+
+    def _pulled(self, plan: Plan, tangents: Any, sides: np.ndarray, inputs: tuple) -> np.ndarray:
+        rank = jax.tree.leaves(inputs[1])[0].ndim
         numbers = tuple(
             (tuple(_each(c, sides.shape[1], rank) for c in coef), np.repeat(tau[..., None], sides.shape[1], axis=-1))
             for coef, tau in plan.numbers
         )
-        found = _pulled_back(plan.patterns, numbers, sides, *self.inputs)
+        found = _pulled_back(plan.patterns, numbers, sides, *inputs, self.save)
 
         def along(pulled: Any, tangent: np.ndarray, samples: int) -> np.ndarray:
             pulled = np.moveaxis(np.asarray(pulled, np.float64), samples, 1).reshape(*sides.shape[:2], -1)
@@ -131,16 +141,6 @@ def _ends(
     segments = tuple(Segment(p, tuple(coef), tau) for p, (coef, tau) in zip(patterns, numbers, strict=True))
     plan = Plan("fitted", segments, np.arange(1.0 + sum(s.steps for s in segments)))
     return _flat(run(plan, models, x, slots=slots, consts=consts, key=key, save=save), save)
-
-
-@eqx.filter_jit
-def _tangent_ends(patterns: tuple[Pattern, ...], numbers: Any, tangents: Any, *rest: Any) -> Any:
-    """d ends along each of the tangents of the numbers: (tangents, samples, components)."""
-
-    def along(tangent: Any) -> Any:
-        return jax.jvp(lambda moved: _ends(patterns, moved, *rest), (numbers,), (tangent,))[1]
-
-    return jax.vmap(along)(tangents)
 
 
 @eqx.filter_jit

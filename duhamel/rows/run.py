@@ -71,8 +71,8 @@ def run(
     models = as_models(plan, models)
     x = _as_state(x)
     check_undoing(plan, max(float(jnp.finfo(a.dtype).eps) for a in jax.tree.leaves(x)))
-    first = _first_slots(plan, x, slots or {})
-    consts = _all_consts(plan, x, consts or {})
+    first = first_slots(plan, x, slots or {})
+    consts = all_consts(plan, x, consts or {})
     if noise == "path" and plan.draws:
         noise, key = path_noise(plan, x, key), None
     if isinstance(noise, str):
@@ -101,10 +101,8 @@ def _program(
     told: tuple[Callable | None, Callable | None, Any],
     checkpoint: bool,
 ) -> Any:
-    x = slots["x"]
-    slots = {name: jax.tree.map(jnp.zeros_like, x) for p in patterns for name in p.slots} | slots
-    memories = first_memories(models, x)
-    slots |= memories
+    x, memories = slots["x"], first_memories(models, slots["x"])
+    slots = all_slots(patterns, slots) | memories
     report = _reporter(*told, sum(tau.shape[0] for _, tau in numbers))
     keys = None if key is None else sample_keys(key, x)
     begin, saved = 0, [jax.tree.map(lambda a: a[None], x)]
@@ -130,6 +128,12 @@ def _program(
     if save == "steps":
         return jax.tree.map(lambda *a: jnp.concatenate(a), *saved)
     return slots if save == "slots" else slots["x"]
+
+
+def all_slots(patterns: Sequence[Pattern], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Those given, and zeros like x for the others."""
+    zeros = jax.tree.map(jnp.zeros_like, given["x"])
+    return {name: zeros for p in patterns for name in p.slots} | dict(given)
 
 
 def scan_segment(
@@ -162,7 +166,7 @@ def scan_segment(
     steps = tau.shape[0]
     slots, consts = dict(slots), dict(consts or {})
     dtype = jnp.result_type(*jax.tree.leaves([slots[name] for name in pattern.slots]))
-    coef, tau = [_cast(c, dtype) for c in coef], _cast(tau, dtype)
+    coef, tau = [cast(c, dtype) for c in coef], cast(tau, dtype)
     varies = [jax.tree.leaves(c)[0].shape[0] == steps for c in coef]
     fixed = [None if v else jax.tree.map(lambda a: a[0], c) for c, v in zip(coef, varies, strict=True)]
 
@@ -170,10 +174,7 @@ def scan_segment(
         moving, tau_n, given, n = inputs
         c = [m if v else f for m, f, v in zip(moving, fixed, varies, strict=True)]
         draws = given or {name: draw(keys, n, d, slots["x"]) for d, name in enumerate(pattern.draws)}
-        memories = {name: value for name, value in slots.items() if name not in pattern.slots}
-        callables = [_checked(model, k) for k, model in enumerate(remembering(models, memories))]
-        env = step(pattern, c, tau_n, {**slots, **draws, **consts}, callables, combine_trees)
-        following = kept(pattern, env) | memories
+        following = advanced(pattern, c, tau_n, slots, models, draws, consts)
         for name, value in slots.items():
             if _kinds(value) != _kinds(following[name]):
                 raise ValueError(
@@ -199,19 +200,35 @@ def scan_segment(
     return jax.lax.scan(reported, slots, (moving, taus, given, index), unroll=unroll)
 
 
+def advanced(
+    pattern: Pattern,
+    coef: Sequence[Any],
+    tau: Any,
+    slots: Mapping[str, Any],
+    models: Sequence[Callable],
+    draws: Mapping[str, Any],
+    consts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The slots after one step, and the memories of models: what the body of the scan does."""
+    memories = {name: value for name, value in slots.items() if name not in pattern.slots}
+    callables = [_checked(model, k) for k, model in enumerate(remembering(models, memories))]
+    env = step(pattern, coef, tau, {**slots, **draws, **consts}, callables, combine_trees)
+    return kept(pattern, env) | memories
+
+
 def combine_trees(coef: Sequence[Any], values: Sequence[Any]) -> Any:
     """sum_i coef_i * values_i on pytrees, left to right; the result keeps the dtypes of the values."""
 
     def leaf(*leaves: Any) -> Any:
-        total = _cast(coef[0], leaves[0].dtype) * leaves[0]
+        total = cast(coef[0], leaves[0].dtype) * leaves[0]
         for c, v in zip(coef[1:], leaves[1:], strict=True):
-            total = total + _cast(c, v.dtype) * v
+            total = total + cast(c, v.dtype) * v
         return total
 
     return jax.tree.map(leaf, *values)
 
 
-def _cast(coef: Any, dtype: Any) -> Any:
+def cast(coef: Any, dtype: Any) -> Any:
     """To the precision of dtype; a complex coefficient stays complex and a real one real."""
     real = jnp.finfo(dtype).dtype
 
@@ -280,7 +297,7 @@ def _as_state(x: Any, name: str = "x") -> Any:
     return jax.tree.map(leaf, x)
 
 
-def _first_slots(plan: Plan, x: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+def first_slots(plan: Plan, x: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     names = [name for name in plan.slots if name != "x"]
     for name in given:
         if name not in names:
@@ -293,7 +310,7 @@ def _first_slots(plan: Plan, x: Any, given: Mapping[str, Any]) -> dict[str, Any]
     return slots
 
 
-def _all_consts(plan: Plan, x: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+def all_consts(plan: Plan, x: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     for name in given:
         if name not in plan.consts:
             raise ValueError(f"plan {plan.name!r} reads no constant {name!r}; {_nearest(name, plan.consts)}")

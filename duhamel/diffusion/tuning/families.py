@@ -126,7 +126,8 @@ def table(plan: Plan, schedule: Schedule) -> tuple[Family, np.ndarray]:
     def family(theta: np.ndarray) -> Plan:
         b = np.zeros((n, n))
         b[below] = theta[n : n + len(below[0])]
-        tau = np.asarray(schedule.t_of_lam(theta[n + len(below[0]) :]))
+        with np.errstate(over="ignore"):  # a trial step may leave all numbers: its end is not finite, and is refused
+            tau = np.asarray(schedule.t_of_lam(theta[n + len(below[0]) :]))
         return dense_plan(theta[:n], b, tau, end, name=plan.name, info=info)
 
     return family, np.concatenate([a, b[below], lam])

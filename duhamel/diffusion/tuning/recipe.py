@@ -2,19 +2,18 @@
 
     1 noises   starts, and where the teacher (a fine plan, or an exact map) takes them; some are held out
     2 screen   every deterministic sampler of the registry on every grid, few noises for all, more for the best
-    3 times    Levenberg-Marquardt on the timesteps of the best, their formulas following
-    4 rows     dense tables by least squares along the teacher's path, at those times and on a few grids
-    5 table    Levenberg-Marquardt on all numbers of the best two tables, and of the very best until nothing is gained
+    3 times    tables by least squares along the teacher's path on a few grids; the times of the best, moved
+    4 table    Levenberg-Marquardt on all numbers of each table, then on the best
 
 The loss is log(1 + |r|^2 / s^2): near a watershed of the flow a noise ends in another basin than its teacher,
-whatever is tuned; squares would spend the plan on those few. Each stage is judged on the held-out noises and never
-ends worse there than it began, so the result is never worse than the best published sampler.
+whatever is tuned; squares would spend the plan on those few. The result is chosen on the held-out noises, where it is
+never worse than the best published sampler.
 """
 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,43 +21,50 @@ import jax
 import numpy as np
 
 from duhamel.rows.plan import Plan
-from duhamel.rows.tune import Cases, Family, Progress, errors_of, fit
+from duhamel.rows.tune import Cases, Progress, errors_of, fit_batches
 
 from ..denoiser import Denoiser
-from ..plans.grid import check_steps
+from ..plans.grid import check_steps, time_grid
 from ..plans.registry import build
 from ..sampling import initial_noise
 from ..schedule import Schedule
 from .candidates import Candidate, candidates
-from .dense import dense
-from .families import table, times
-from .regression import regressed
+from .families import table
+from .regression import Teacher
 from .stages import Stages
 
 SCALE = 3.0  # of the loss, in medians at the start of a stage: nearly squares for nine noises of ten
 
-GRIDS = ("dm-nonuniform", "lam", "karras", "arctan")  # on which tables are regressed
+GRIDS = ("lam", "karras", "dm-nonuniform", "arctan")  # on which tables are regressed first
+
+CHUNK = 8  # tangents of a Jacobian at a time
 
 
 @dataclass(frozen=True)
 class Budget:
     """How much work the recipe does. The defaults take about two minutes on one core for the digits network.
 
-    samples, held_out      noises fitted, and noises that judge; more than the table has numbers
-    screen                 (noises, plans kept) of each round of the screening
-    teacher                steps of the plan that makes the targets
-    times, table, polish   iterations at most in each stage
-    probes                 see `rows.tune.fit`
+    samples, held_out   noises fitted, and noises that judge; more than the table has numbers
+    screen              (noises, plans kept) of each round of the screening; all held-out noises judge the last ones
+    teacher             steps of the plan that makes the targets, whose error should be small beside the pupil's
+    path                of the fitted noises, those along whose paths rows are regressed
+    starts              grids whose times are moved
+    times               iterations at most on the times of each
+    trial, table        iterations at most on each of the tables, and then on the best of them
+    batch               noises at a time; 16 keep a small network's tangents in a core's caches, a model that costs
+                        nothing should have all
     """
 
-    samples: int = 320
+    samples: int = 224
     held_out: int = 192
-    screen: tuple[tuple[int, int], ...] = ((8, 100), (32, 12), (128, 2))
-    teacher: int = 30
-    times: int = 4
-    table: int = 10
-    polish: int = 30
-    probes: int | None = 1
+    screen: tuple[tuple[int, int], ...] = ((8, 100), (32, 12))
+    teacher: int = 60
+    path: int = 128
+    starts: int = 2
+    times: int = 14
+    trial: int = 2
+    table: int = 4
+    batch: int = 16
 
 
 def tune(
@@ -97,15 +103,15 @@ def tune(
     make = _Noises(denoiser, schedule, tuple(shape), conditions, budget, ends, seed)
     noises = replace(make, pair=stages.arrays("noises", lambda: make.drawn(teacher)))
     stages.tell("every sampler on every grid", 0.05)
-    known = {c.label: c for c in candidates(schedule, nfe, *ends)}
-    best, starts = _screened(noises, known, stages)
-    moved = [_moved(noises, start, k, len(starts), stages) for k, start in enumerate(starts)]
-    tables = _regressed(noises, moved, known, stages)
-    tuned = [_tuned(noises, start, k, len(tables), stages) for k, start in enumerate(tables)]
-    first = min(tuned, key=lambda plan: _score(errors_of(plan, None, noises.held_out)))
-    stages.tell("polish", 0.7)
-    last = stages.plan("polished", lambda: _fitted(noises, table(first, schedule), budget.polish, stages, 0.7, 0.98))
-    plans = [best.table, *tuned, last]
+    best = _screened(noises, {c.label: c for c in candidates(schedule, nfe, *ends)}, stages)
+    rows = _regressed(noises, nfe, stages)
+    tried = [
+        _fitted(noises, plan, f"table-{k}", budget.trial, stages, 0.5 + 0.25 * k / len(rows), 0.25 / len(rows))
+        for k, plan in enumerate(rows)
+    ]
+    first = min(tried, key=lambda plan: _score(errors_of(plan, None, noises.held_out)))
+    last = _fitted(noises, first, "table", budget.table, stages, 0.75, 0.2)
+    plans = [best.table, *rows, *tried, last]
     judged = [errors_of(plan, None, noises.held_out) for plan in plans]
     # among those that are no worse than the best published sampler where squares count
     no_worse = [k for k, errors in enumerate(judged) if _root_mean(errors) <= _root_mean(judged[0])]
@@ -151,121 +157,109 @@ class _Noises:
         steps = self.budget.teacher
         return build("dpmpp-3m", self.schedule, steps, grid="lam", t_max=top, t_min=bottom, terminal=False)
 
-    def path(self) -> tuple[np.ndarray, np.ndarray]:
-        """Times, and the states of the first noises there, (times, noises, ...): enough numbers for a regression."""
-        count = min(self.budget.samples, int(np.clip(2**15 // max(1, np.prod(self.shape)), 32, 256)))
-        fine = self.fine
-        states = fine.run(self.model(np.arange(count)), self.pair[0][:count], save="steps")
-        return np.asarray(fine.t), np.asarray(states)
+    def teacher(self) -> Teacher:
+        """The paths of the first noises. They end where the targets are, should these come from elsewhere."""
+        part = np.arange(min(self.budget.samples, self.budget.path))
+        fine, model = self.fine, self.model(part)
+        x, target = (side[part] for side in self.pair)
+        path = np.asarray(fine.run(model, x, save="steps"))
+        return Teacher(self.schedule, model, np.asarray(fine.t), np.concatenate([path[:-1], target[None]]))
 
     def model(self, which: np.ndarray) -> Denoiser:
         return self.denoiser if self.conditions is None else self.denoiser(np.asarray(self.conditions)[which])
 
-    def cases(self, begin: int, count: int) -> Cases:
-        which = np.arange(begin, begin + count)
+    def cases(self, begin: int, count: int) -> list[Cases]:
         x, target = self.pair
-        return Cases(x[which], target[which], models=self.model(which))
+        whole = np.arange(begin, begin + count)
+        parts = np.array_split(whole, max(1, round(count / self.budget.batch)))
+        return [Cases(x[part], target[part], models=self.model(part)) for part in parts]
 
-    @property
-    def fitted(self) -> Cases:
+    @cached_property
+    def fitted(self) -> list[Cases]:
         return self.cases(0, self.budget.samples)
 
-    @property
-    def held_out(self) -> Cases:
+    @cached_property
+    def held_out(self) -> list[Cases]:
         return self.cases(self.budget.samples, self.budget.held_out)
 
 
-def _screened(noises: _Noises, known: dict[str, Candidate], stages: Stages) -> tuple[Candidate, list[Candidate]]:
-    """The best published sampler by held-out root mean square, and those to start from: best where most noises are."""
+def _screened(noises: _Noises, known: dict[str, Candidate], stages: Stages) -> Candidate:
+    """The best published sampler by held-out root mean square."""
 
     def halve() -> tuple[np.ndarray, ...]:
-        left = finalists = list(known)
+        left = list(known)
         for count, keep in noises.budget.screen:
             cases = noises.cases(0, count)
             errors = {label: errors_of(known[label].table, None, cases) for label in left}
             typical = {label: _typical(e) for label, e in errors.items()}
             squares = {label: _root_mean(e) for label, e in errors.items()}
-            # half by what most noises feel, the rest by squares: the two disagree near watersheds
+            # half by what most noises feel, the rest by squares: few noises know little of the worst
             by_typical = sorted(left, key=typical.__getitem__)[: (keep + 1) // 2]
             by_squares = [label for label in sorted(left, key=squares.__getitem__) if label not in by_typical]
-            by_squares = by_squares[: keep // 2]
-            finalists, left = left, [*by_typical, *by_squares]
-        judged = {label: _root_mean(errors_of(known[label].table, None, noises.held_out)) for label in finalists}
-        return np.array([min(judged, key=judged.__getitem__), *left]), np.zeros(0)
+            left = [*by_typical, *by_squares[: keep // 2]]
+        judged = {label: _root_mean(errors_of(known[label].table, None, noises.held_out)) for label in left}
+        return (np.array(min(judged, key=judged.__getitem__)),)
 
-    (best, *starts), _ = stages.arrays("screened", halve)
-    return known[str(best)], [known[str(label)] for label in starts]
-
-
-def _moved(noises: _Noises, start: Candidate, k: int, starts: int, stages: Stages) -> Plan:
-    """Timesteps of one published sampler."""
-    schedule, begin, share = noises.schedule, 0.2 + 0.1 * k / starts, 0.1 / starts
-    stages.tell(f"timesteps of {start.label}", begin)
-    formulas, theta = times(start.name, schedule, start.plan.t, **start.options)
-    name = f"{start.label}, times moved"
-    family = lambda theta: replace(dense(formulas(theta), schedule), name=name)  # noqa: E731
-    fitted = lambda: _fitted(noises, (family, theta), noises.budget.times, stages, begin, begin + share)  # noqa: E731
-    return stages.plan(f"times-{k}", fitted)
+    (best,) = stages.arrays("screened", halve)
+    return known[str(best)]
 
 
-def _regressed(noises: _Noises, moved: list[Plan], known: dict[str, Candidate], stages: Stages) -> list[Plan]:
-    """The best tables, as many as given, of those given, of the regressed ones at their times and on GRIDS."""
-    stages.tell("rows along the teacher's path", 0.3)
+def _regressed(noises: _Noises, nfe: int, stages: Stages) -> list[Plan]:
+    """Tables regressed along the teacher's path at times moved from the best of GRIDS."""
+    stages.tell("rows along the teacher's path", 0.25)
+    budget, (top, bottom) = noises.budget, noises.ends
 
     @cache
-    def ranked() -> list[Plan]:
-        on_grids = [replace(c.table, name=c.grid) for c in known.values() if c.name == "ddim" and c.grid in GRIDS]
-        times, path = noises.path()
-        denoiser = noises.model(np.arange(path.shape[1]))
-        found = [(p.name, regressed(p, noises.schedule, denoiser, times, path)) for p in (*moved, *on_grids)]
-        tables = [*moved, *(replace(p, name=f"rows regressed on {name}") for name, p in found if p is not None)]
-        scores = [_score(errors_of(plan, None, noises.held_out)) for plan in tables]
-        order = np.argsort(np.where(np.isfinite(scores), scores, np.inf))
-        return [tables[k] for k in order]
+    def teacher() -> Teacher:
+        return noises.teacher()
 
-    return [stages.plan(f"rows-{k}", lambda k=k: ranked()[k]) for k in range(len(moved))]
+    @cache
+    def ranked() -> list[tuple[str, np.ndarray]]:
+        found = []
+        for grid in GRIDS:
+            times = time_grid(noises.schedule, nfe, grid, t_max=top, t_min=bottom, terminal=False)
+            errors = np.sqrt(np.mean(teacher().regressed(times)[1] ** 2, axis=1))
+            found.append((_score(errors), grid, times))
+        return [(grid, times) for _, grid, times in sorted(found, key=lambda entry: entry[0])]
 
+    def moved(k: int) -> Plan:
+        grid, times = ranked()[k]
+        stages.tell(f"times moved from {grid}", 0.25 + 0.25 * k / budget.starts)
+        plan, _ = teacher().regressed(teacher().best_times(times, SCALE, budget.times))
+        return replace(plan, name=f"rows regressed on {grid}, times moved")
 
-def _tuned(noises: _Noises, start: Plan, k: int, starts: int, stages: Stages) -> Plan:
-    """The whole table, from a table."""
-    begin, share = 0.35 + 0.35 * k / starts, 0.35 / starts
-    stages.tell("table", begin)
-    whole = lambda: _fitted(  # noqa: E731
-        noises, table(start, noises.schedule), noises.budget.table, stages, begin, begin + share
-    )
-    return stages.plan(f"table-{k}", whole)
+    return [stages.plan(f"rows-{k}", lambda k=k: moved(k)) for k in range(budget.starts)]
 
 
 def _fitted(
-    noises: _Noises, start: tuple[Family, np.ndarray], iterations: int, stages: Stages, begin: float, end: float
+    noises: _Noises, start: Plan, name: str, iterations: int, stages: Stages, begin: float, share: float
 ) -> Plan:
-    def tell(p: Progress) -> None:
-        share = begin + (end - begin) * p.iteration / p.iterations
-        stages.tell(f"iteration {p.iteration}, held-out error {p.error:.3g}", share)
+    """The whole table, from a table."""
 
-    cases = noises.fitted
-    family, theta = start
-    plan = family(theta)
-    median = float(np.median(errors_of(plan, None, cases)))
-    if median == 0:  # it ends where the teacher ends
-        return plan
-    found = fit(
-        family,
-        theta,
-        cases.models,
-        cases.x,
-        cases.target,
-        held_out=noises.held_out,
-        loss="log",
-        scale=SCALE * median,
-        judge="loss",
-        iterations=iterations,
-        patience=6,
-        tolerance=0.0,
-        probes=noises.budget.probes,
-        progress=tell,
-    )
-    return found.plan
+    def tell(p: Progress) -> None:
+        done = begin + share * p.iteration / p.iterations
+        stages.tell(f"{name}, iteration {p.iteration}, held-out error {p.error:.3g}", done)
+
+    def make() -> Plan:
+        median = float(np.median(errors_of(start, None, noises.fitted)))
+        if median == 0:  # it ends where the teacher ends
+            return start
+        return fit_batches(
+            *table(start, noises.schedule),
+            noises.fitted,
+            noises.held_out,
+            loss="log",
+            scale=SCALE * median,
+            judge="loss",
+            iterations=iterations,
+            patience=6,
+            tolerance=0.0,
+            chunk=CHUNK,
+            progress=tell,
+        ).plan
+
+    stages.tell(name, begin)
+    return stages.plan(name, make)
 
 
 def _compared(before: np.ndarray, after: np.ndarray) -> dict[str, list[float]]:
