@@ -7,9 +7,11 @@ pixel. The untuned side is chosen on the very noises it is judged on. Near a wat
 another digit: `worst 1 %` is the share of the squared error that the worst hundredth of the noises makes, which no
 table of numbers can mend. Seconds are processor time, compilation and screening included.
 
-Reached, ratios of root mean squares (of medians): mixture 0.46 (0.13) at 5, 0.36 (0.08) at 6, 0.40 (0.07) at 8, where
-the worst hundredth makes 94 % of the tuned plan's squared error, and 0.32 (0.07) at 10, in 17 to 34 s; digits 0.52
-(0.45) at 5, 0.63 (0.36) at 6, 0.64 (0.58) at 8 and 0.69 (0.70) at 10, in 117 to 218 s.
+Reached, ratios of root mean squares (of medians): mixture 0.48 (0.13) at 5, 0.36 (0.08) at 6, 0.26 (0.03) at 8 and 0.08
+(0.04) at 10, in 30 to 124 s; digits 0.48 (0.35) at 5, 0.50 (0.39) at 6, 0.52 (0.47) at 8 and 0.57 (0.59) at 10, in 55 to
+174 s. On the digits at 8 one noise of 2048 that ends in another digit makes two fifths of the squared error: other seeds
+gave 0.46 to 0.55, and 0.41 to 0.44 without the worst hundredth. There the table is near the best of its kind: 64 x 64
+matrices in place of the last row's numbers take off 8 %, whole Jacobians on three times the noises nothing.
 """
 
 import time
@@ -33,7 +35,7 @@ SPAN = EDM(*digits.SIGMA_RANGE)
 FRESH = 2048
 # An exact model costs little, so more noises and more iterations; the network has the recipe's own budget.
 BUDGETS = {
-    "mixture": Budget(samples=1024, held_out=512, path=1024, trial=10, table=15, batch=512),
+    "mixture": Budget(samples=1024, held_out=512, path=1024, trial=6, table=12, batch=512),
     "digits": Budget(),
 }
 COLUMNS = {
@@ -43,6 +45,7 @@ COLUMNS = {
     "tuned": "rms_tuned",
     "ratio": "value",
     "ratio of medians": "median_ratio",
+    "without the worst 1 %": "trimmed_ratio",
     "worst 1 %, published": "worst_published",
     "tuned, worst 1 %": "worst_tuned",
     "CPU seconds": "cpu_seconds",
@@ -93,6 +96,7 @@ def measure(case: str, nfe: int, *, say: Callable[[str], None] = lambda text: No
         "rms_published": _rms(before),
         "rms_tuned": _rms(after),
         "median_ratio": float(np.median(after) / np.median(before)),
+        "trimmed_ratio": _rms(_without_worst(after)) / _rms(_without_worst(before)),
         "worst_published": _worst(before),
         "worst_tuned": _worst(after),
         "cpu_seconds": round(seconds),
@@ -138,5 +142,9 @@ def _rms(errors: np.ndarray) -> float:
 
 
 def _worst(errors: np.ndarray) -> float:
-    squares = np.sort(errors**2)
-    return float(np.sum(squares[-max(1, len(squares) // 100) :]) / np.sum(squares))
+    return float(1 - np.sum(_without_worst(errors) ** 2) / np.sum(errors**2))
+
+
+def _without_worst(errors: np.ndarray) -> np.ndarray:
+    """All but the worst hundredth."""
+    return np.sort(errors)[: -max(1, len(errors) // 100)]

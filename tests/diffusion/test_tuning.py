@@ -11,7 +11,7 @@ import duhamel.diffusion as dd
 from duhamel.bench import tune as bench
 from duhamel.diffusion.compare import three_peaks
 from duhamel.diffusion.plans.registry import schedule_of
-from duhamel.diffusion.schedule import EDM
+from duhamel.diffusion.schedule import EDM, VP, Flow
 from duhamel.diffusion.tuning import candidates as candidates_module, recipe
 from duhamel.diffusion.tuning.candidates import candidates
 from duhamel.jobs import plan_tune
@@ -99,11 +99,25 @@ def test_candidates_are_all_deterministic_samplers_once(monkeypatch):
     assert all(distance(a.table, b.table) > 1e-9 for k, a in enumerate(some) for b in some[:k])
 
 
+def test_a_denoiser_that_is_not_finite_is_refused_before_anything_else():
+    with pytest.raises(ValueError, match="denoiser leads some noises to NaN"):
+        dd.tune(lambda t, x: x * jnp.nan, SPAN, 4, (1,), budget=SMALL)
+
+
+@pytest.mark.parametrize("schedule", [VP(), Flow()], ids=["VP", "Flow"])
+def test_other_schedules(few, schedule):
+    found = dd.tune(three_peaks(schedule).denoiser, schedule, 4, (1,), budget=SMALL).info["tuned"]
+    assert found["improved"] and found["held_out"]["median"][1] < 0.2 * found["held_out"]["median"][0]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("case", "rms", "median"), [("mixture", 0.55, 0.2), ("digits", 0.55, 0.6)])
-def test_tuned_plans_of_five_evaluations_on_the_digits(case, rms, median):
+@pytest.mark.parametrize(
+    ("case", "nfe", "rms", "median"),
+    [("mixture", 5, 0.55, 0.2), ("mixture", 10, 0.4, 0.2), ("digits", 5, 0.55, 0.6), ("digits", 6, 0.55, 0.6)],
+)
+def test_tuned_plans_on_the_digits(case, nfe, rms, median):
     """`duhamel bench tune`: on 2048 noises never used, against the best published sampler on them."""
-    found = bench.measure(case, 5)
+    found = bench.measure(case, nfe)
     assert found["value"] < rms and found["median_ratio"] < median and found["cpu_seconds"] < 180
 
 

@@ -1,6 +1,6 @@
 """Every deterministic sampler on every grid, at one number of evaluations: where tuning starts. NumPy only."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any
@@ -73,16 +73,28 @@ def _grids(
     top, bottom = (schedule.t_max if t_max is None else t_max), (schedule.t_min if t_min is None else t_min)
     grids: dict[int, list[tuple[str, np.ndarray]]] = {}
     for steps in range(1, nfe + 1):
-        grids[steps] = []
-        for kind in GRIDS:
-            for terminal in (False, True):
-                try:
-                    ts = time_grid(schedule, steps, kind, t_max=top, t_min=bottom, terminal=terminal)
-                except ValueError:
-                    continue
-                if ts[0] == top and ts[-1] == (schedule.t_zero if terminal else bottom):
-                    grids[steps].append((kind + " to sigma = 0" if terminal else kind, ts))
+        grids[steps] = [
+            (kind + " to sigma = 0" if terminal else kind, ts)
+            for kind in GRIDS
+            for terminal in (False, True)
+            for _, ts in grids_between(schedule, steps, top, bottom, (kind,), terminal=terminal)
+        ]
     return grids
+
+
+def grids_between(
+    schedule: Schedule, steps: int, top: float, bottom: float, kinds: Sequence[str], *, terminal: bool = False
+) -> list[tuple[str, np.ndarray]]:
+    """Those of the grids that this schedule has, from `top` to `bottom`, or with their last step going to sigma = 0."""
+    found = []
+    for kind in kinds:
+        try:
+            ts = time_grid(schedule, steps, kind, t_max=top, t_min=bottom, terminal=terminal)
+        except ValueError:
+            continue
+        if ts[0] == top and ts[-1] == (schedule.t_zero if terminal else bottom):
+            found.append((kind, ts))
+    return found
 
 
 def _build(name: str, schedule: Schedule, ts: np.ndarray, options: dict[str, Any]) -> Plan | None:

@@ -24,11 +24,11 @@ from duhamel.rows.plan import Plan
 from duhamel.rows.tune import Cases, Progress, errors_of, fit_batches
 
 from ..denoiser import Denoiser
-from ..plans.grid import check_steps, time_grid
+from ..plans.grid import check_steps
 from ..plans.registry import build
 from ..sampling import initial_noise
 from ..schedule import Schedule
-from .candidates import Candidate, candidates
+from .candidates import Candidate, candidates, grids_between
 from .families import table
 from .regression import Teacher
 from .stages import Stages
@@ -148,7 +148,12 @@ class _Noises:
             return x, np.asarray(teacher(x), x.dtype)
         fine = self.fine
         parts = np.array_split(np.arange(count), max(1, round(count / 256)))  # small batches stay in the caches
-        return x, np.concatenate([np.asarray(fine.run(self.model(part), x[part])) for part in parts])
+        ends = np.concatenate([np.asarray(fine.run(self.model(part), x[part])) for part in parts])
+        if not np.all(np.isfinite(ends)):
+            raise ValueError(
+                "denoiser leads some noises to NaN or infinity in fine steps; check it between t_max and t_min."
+            )
+        return x, ends
 
     @property
     def fine(self) -> Plan:
@@ -216,8 +221,7 @@ def _regressed(noises: _Noises, nfe: int, stages: Stages) -> list[Plan]:
     @cache
     def ranked() -> list[tuple[str, np.ndarray]]:
         found = []
-        for grid in GRIDS:
-            times = time_grid(noises.schedule, nfe, grid, t_max=top, t_min=bottom, terminal=False)
+        for grid, times in grids_between(noises.schedule, nfe, top, bottom, GRIDS):
             errors = np.sqrt(np.mean(teacher().regressed(times)[1] ** 2, axis=1))
             found.append((_score(errors), grid, times))
         return [(grid, times) for _, grid, times in sorted(found, key=lambda entry: entry[0])]
@@ -228,7 +232,8 @@ def _regressed(noises: _Noises, nfe: int, stages: Stages) -> list[Plan]:
         plan, _ = teacher().regressed(teacher().best_times(times, SCALE, budget.times))
         return replace(plan, name=f"rows regressed on {grid}, times moved")
 
-    return [stages.plan(f"rows-{k}", lambda k=k: moved(k)) for k in range(budget.starts)]
+    starts = min(budget.starts, len(grids_between(noises.schedule, nfe, top, bottom, GRIDS)))
+    return [stages.plan(f"rows-{k}", lambda k=k: moved(k)) for k in range(starts)]
 
 
 def _fitted(
