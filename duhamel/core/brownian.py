@@ -21,11 +21,13 @@ import jax
 import jax.numpy as jnp
 
 from .levy import METHODS, counted_area
-from .threefry import normal, words
+from .threefry import fold, normal, words
 from .wavelets import Matrix, weights as tree_weights
 
 NAMES = ("dW", "H", "K", "A")
 VARIANCE = {"dW": 1.0, "H": 1 / 12, "K": 1 / 720}
+SIGNS = {"dW": 1, "H": -1, "K": 1}  # of the Legendre coefficient in each
+INSIDE = 16  # levels of the tree inside a step of a grid
 
 
 class BoundNoise(eqx.Module):
@@ -38,6 +40,13 @@ class BoundNoise(eqx.Module):
         index  number of the attempt
         s, h   beginning and length of the step, scalars, in time since the beginning of the solve; h >= 0
         """
+
+    def within(self, index: Any, s: Any, h: Any, part: Any) -> dict[str, Any]:
+        """The quantities of [s, s + part], 0 <= part <= h, on the path whose increments over the whole step
+        `increment` gives: what a value saved inside the step is made of."""
+        raise NotImplementedError(
+            f"{type(self).__name__} does not say what its path does inside a step: put the save times on the grid."
+        )
 
 
 class Noise(eqx.Module):
@@ -58,7 +67,8 @@ class Counter(Noise):
     """Independent draws numbered by the step: for fixed grids, no tree, no state.
 
     A draw depends on (key, number of the step, name, leaf), and on h through its scale alone. Another grid is another
-    path: choose `VirtualTree` to refine a grid on the same path.
+    path: choose `VirtualTree` to refine a grid on the same path. Inside a step the path is a bridge between its draws;
+    a Levy area is drawn anew for a part of a step, given the part's increment and space-time area.
 
     area   how the Levy area "A" of a vector of Brownian motions is drawn: "davie", "foster" or "series" (`core.levy`)
     terms  of "series". Good values: 1/sqrt(h) and above
@@ -82,11 +92,13 @@ class Counter(Noise):
             name: [words(jax.random.fold_in(jax.random.fold_in(key, j), NAMES.index(name))) for j in range(len(leaves))]
             for name in drawn
         }
-        return BoundCounter(keys, tuple(leaves), tree, tuple(names), self.area, self.terms)
+        inside = [words(jax.random.fold_in(jax.random.fold_in(key, j), len(NAMES))) for j in range(len(leaves))]
+        return BoundCounter(keys, inside, tuple(leaves), tree, tuple(names), self.area, self.terms)
 
 
 class BoundCounter(BoundNoise):
     keys: dict[str, list[Any]]
+    inside: list[Any]
     leaves: tuple[jax.ShapeDtypeStruct, ...] = eqx.field(static=True)
     tree: Any = eqx.field(static=True)
     names: tuple[str, ...] = eqx.field(static=True)
@@ -95,14 +107,37 @@ class BoundCounter(BoundNoise):
 
     def increment(self, index: Any, s: Any, h: Any) -> dict[str, Any]:
         del s
-        drawn = {
+        return self._named(self._whole(index, h), index, h)
+
+    def within(self, index: Any, s: Any, h: Any, part: Any) -> dict[str, Any]:
+        """On a tree over the step alone, whose polynomials are what the step drew."""
+        del s
+        drawn = self._whole(index, h)
+        positive = h > 0
+        size = jnp.where(positive, h, 1.0)
+        length, numbers, weights = tree_weights(INSIDE, len(drawn), size, 0.0 * size, jnp.where(positive, part, 0.0))
+        scale = {name: sign * sqrt(VARIANCE[name]) for name, sign in SIGNS.items() if name in drawn}
+        parts: dict[str, list[Any]] = {name: [] for name in drawn}
+        for j, (key, leaf) in enumerate(zip(self.inside, self.leaves, strict=True)):
+            root = [drawn[name][j] / (scale[name] * _sqrt(size)).astype(leaf.dtype) for name in drawn]
+            total = _combined(fold(key, index), numbers[:-1], [[w[:-1] for w in row] for row in weights], leaf)
+            for i, name in enumerate(drawn):
+                z = total[i] + sum(w[-1].astype(leaf.dtype) * r for w, r in zip(weights[i], root, strict=True))
+                parts[name].append(jnp.where(positive, (scale[name] * _sqrt(length)).astype(leaf.dtype) * z, 0.0))
+        return self._named(parts, index, part)
+
+    def _whole(self, index: Any, h: Any) -> dict[str, list[Any]]:
+        """What a step draws but its Levy area, leaf by leaf, in the order of NAMES."""
+        return {
             name: [self._draw(name, j, leaf, index, h) for j, leaf in enumerate(self.leaves)]
-            for name in self.keys
-            if name != "A"
+            for name in SIGNS  # a dictionary that was traced has its keys sorted
+            if name in self.keys
         }
+
+    def _named(self, drawn: dict[str, list[Any]], index: Any, h: Any) -> dict[str, Any]:
         if "A" in self.names:
             first = {name: value[0] for name, value in drawn.items()}
-            drawn["A"] = [counted_area(self.keys["A"][0], index, first, h, self.area, self.terms)]
+            drawn = drawn | {"A": [counted_area(self.keys["A"][0], index, first, h, self.area, self.terms)]}
         return {name: self.tree.unflatten(drawn[name]) for name in self.names}
 
     def _draw(self, name: str, j: int, leaf: Any, index: Any, h: Any) -> Any:
@@ -163,6 +198,10 @@ class BoundTree(BoundNoise):
         del index
         return self._between(s, s + h, self.names)
 
+    def within(self, index: Any, s: Any, h: Any, part: Any) -> dict[str, Any]:
+        del index, h
+        return self._between(s, s + part, self.names)
+
     def path(self, s: Any) -> Any:
         """W(s), with W(0) = 0."""
         s = jnp.asarray(s, jnp.result_type(s, float))
@@ -171,7 +210,7 @@ class BoundTree(BoundNoise):
     def _between(self, s: Any, u: Any, names: Sequence[str]) -> dict[str, Any]:
         k = 1 + max(NAMES.index(name) for name in self.names)
         length, numbers, weights = tree_weights(self.levels, k, self.span, s, u)
-        scale = {name: _sqrt(length) * sqrt(VARIANCE[name]) * sign for name, sign in (("dW", 1), ("H", -1), ("K", 1))}
+        scale = {name: _sqrt(length) * sqrt(VARIANCE[name]) * sign for name, sign in SIGNS.items()}
         sums = [_combined(key, numbers, weights, leaf) for key, leaf in zip(self.keys, self.leaves, strict=True)]
         return {
             name: self.tree.unflatten([scale[name].astype(total[0].dtype) * total[NAMES.index(name)] for total in sums])

@@ -6,6 +6,7 @@ that leaves M x0, and so the differential components, as they are; it is unique 
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,6 +40,61 @@ def consistent_start(problem: MassProblem, x0: Any, *, t0: Any = 0.0, args: Any 
             "check that the index of the equation is 1."
         )
     return flat.unravel(found.value)
+
+
+def velocity(problem: MassProblem, t: Any, x: Any, args: Any) -> Any:
+    """dx/dt of one state that satisfies the algebraic equations P f = 0, P = 1 - M M^+.
+
+        M x' = f(t, x),    P (f_t + f_x x') = 0,    together (M + P f_x) x' = f - P f_t
+
+    M + P f_x is regular exactly if the index is at most 1.
+    """
+    flat, M, P = _projected(problem, x)
+    f = lambda t, v: flat.ravel(problem.f(t, flat.unravel(v), args))  # noqa: E731
+    v = flat.ravel(x)
+    value, rate = jax.jvp(lambda t: f(t, v), (t,), (jnp.ones_like(t),))
+    return flat.unravel(jnp.linalg.solve(M + P @ jax.jacfwd(f, 1)(t, v), value - P @ (value + rate)))
+
+
+def restored(problem: MassProblem, t: Any, x: Any, args: Any) -> Any:
+    """The state nearest to x that the algebraic equations allow at t; M x is kept. NaN if there is none near by.
+
+    Newton's method on P f(t, v) + M (v - x) = 0, and once more for the derivative. Made for loops: nothing raises.
+    """
+    flat, M, P = _projected(problem, x)
+
+    def residual(problem: MassProblem, t: Any, x: Any, args: Any, v: Any) -> Any:
+        return P @ flat.ravel(problem.f(t, flat.unravel(v), args)) + M @ (v - flat.ravel(x))
+
+    still = jax.tree.map(
+        lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_inexact_array(leaf) else leaf, (problem, t, x, args)
+    )
+    eps = jnp.finfo(flat.dtype).eps
+
+    def newton(carry: tuple) -> tuple:
+        v, _, count = carry
+        off = residual(*still, v)
+        step = jnp.linalg.solve(jax.jacfwd(lambda v: residual(*still, v))(v), off)
+        size = jnp.max(jnp.abs(step) / (1.0 + jnp.abs(v)))
+        return v - step, size, count + 1
+
+    going = lambda carry: (carry[1] > 4.0 * eps) & (carry[2] < NEWTON) & jnp.isfinite(carry[1])  # noqa: E731
+    start = newton((flat.ravel(still[2]), jnp.asarray(jnp.inf, flat.dtype), 0))
+    v, size, _ = jax.lax.while_loop(going, newton, start)
+    v = jnp.where(size <= jnp.sqrt(eps), v, jnp.nan)
+    J = jax.jacfwd(lambda v: residual(*still, v))(v)
+    return flat.unravel(v - jnp.linalg.solve(J, residual(problem, t, x, args, v)))
+
+
+NEWTON = 30  # iterations at most
+
+
+def _projected(problem: MassProblem, x: Any) -> tuple[Flat, Any, Any]:
+    """The layout of x, M, and the projection P on what M x' does not reach."""
+    flat = Flat(x, 0)
+    M = problem.mass.astype(flat.dtype)
+    still = jax.lax.stop_gradient(M)
+    return flat, M, jnp.eye(flat.size, dtype=flat.dtype) - still @ jnp.linalg.pinv(still)
 
 
 def check_start(problem: Problem, x0: Any, t0: Any, args: Any, lanes: int | None = None, axes: Any = None) -> None:

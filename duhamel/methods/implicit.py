@@ -11,7 +11,7 @@ import numpy as np
 
 from duhamel.core.problem import LangevinProblem, Problem, Stochastic
 
-from .base import Bound, Env, Moment, Slots, Tabled
+from .base import Bound, Env, Moment, Slots, Tabled, tree_combine
 from .fits import refuse
 from .jacobian import Flat
 from .linalg import DenseLU, LinearSolver, check_mass
@@ -29,7 +29,7 @@ from .newton import (
     unprepared,
 )
 from .tableaux import esdirk
-from .tableaux.esdirk import DiagonallyImplicit, predictors
+from .tableaux.esdirk import DiagonallyImplicit, dense_weights, predictors
 
 
 class ESDIRK(Tabled):
@@ -79,13 +79,14 @@ class ESDIRK(Tabled):
         still, x = system.still(), system.flat.ravel(slots["x"])
         matrix, new_J, new_LU = prepared(self.newton, self.linear, still, at.t, cut(x), cut(a), slots["matrix"], moving)
         rule = Rule(self.newton, self.linear, still, matrix, error_scale(system.tol, cut(x)))
-        k, r, w = [h * slots["F"]], x, x
+        k, z, r, w = [h * slots["F"]], [], x, x
         ahead, found = iterate_stages(rule, *_tables(tableau), tableau.gamma, at.t, cut(h), cut(x), cut(k[0]), moving)
         for i in range(1, tableau.stages):
             r = _sum(tableau.a[i], k, x)
             w = solved(system, self.linear, at.t + tableau.c[i] * h, a, r, tableau.gamma * ahead[i])
             k.append(w / tableau.gamma)
-        env = {"x": slots["x"], "x1": system.flat.unravel(r + w), "F": slots["F"], "F1": w / a}
+            z.append(r + w)
+        env = {"x": slots["x"], "x1": system.flat.unravel(r + w), "F": slots["F"], "F1": w / a, "z": tuple(z)}
         if tableau.error is not None:
             estimate = system.M(_sum(tableau.error, k))
             env["error"] = system.flat.unravel(self.linear.solve(matrix.factors, estimate))
@@ -99,8 +100,19 @@ class ESDIRK(Tabled):
 
     def densify(self, bound: Bound, at: Moment, env: Env) -> Env:
         del at
-        unravel = System(bound, env["x"]).flat.unravel
-        return {"x": env["x"], "x1": env["x1"], "F": unravel(env["F"]), "F1": unravel(env["F1"])}
+        flat, W = System(bound, env["x"]).flat, dense_weights(self.tableau)
+        basis = {"x": env["x"], "x1": env["x1"]}
+        if W is None:
+            return basis | {"F": flat.unravel(env["F"]), "F1": flat.unravel(env["F1"])}
+        apart = [z - flat.ravel(env["x"]) for z in env["z"]]
+        return basis | {f"D{p}": flat.unravel(_sum(W[:, p], apart)) for p in range(W.shape[1]) if np.any(W[:, p])}
+
+    def interpolate(self, bound: Bound, at: Moment, theta: Any, basis: Env) -> Any:
+        if "F" in basis:
+            return super().interpolate(bound, at, theta, basis)
+        degrees = [name for name in basis if name.startswith("D")]
+        coef = [theta ** (int(name[1:]) + 1) for name in degrees]
+        return tree_combine([*coef, 1.0], [*(basis[name] for name in degrees), basis["x"]])
 
 
 @cache

@@ -35,7 +35,7 @@ LEFT, RIGHT = 0.5 - sqrt(3.0) / 6.0, 0.5 + sqrt(3.0) / 6.0
 class LangevinMethod(Method):
     """Rows on the halves q and v of the state, whose coefficients are functions of gamma h, one a component.
 
-    Dense output is the straight line through both ends, O(sqrt(h)) away from v's path.
+    A value saved inside a step is a step of that length along the same Brownian path.
     """
 
     @property

@@ -30,8 +30,7 @@ from .tableaux.stochastic import StochasticTableau, Sum
 class StochasticMethod(RowMethod):
     """What methods for SDEs share: which problems they take, and dense output.
 
-    Dense output is the straight line through both ends: to O(h) the mean of the path given its ends, and O(sqrt(h))
-    away from the path itself. Put save times on the grid where that matters.
+    A value saved inside a step is a step of that length along the same Brownian path: of the method's own law and order.
     """
 
     @property

@@ -13,7 +13,7 @@ from duhamel.methods.base import Method
 from .lanes import march_lanes, taped_lanes
 from .loop import run
 from .tape import taped
-from .task import State, Task
+from .task import State, Task, grid_moves
 
 
 class Adjoint(eqx.Module):
@@ -66,7 +66,7 @@ class Forward(Adjoint):
     """
 
     def march(self, task: Task, x: PyTree, h: Any) -> State:
-        return run(task, x, h)
+        return run(grid_moves(task), x, h)
 
     def march_lanes(self, task: Task, x: PyTree, h: Any, width: int) -> State:
-        return march_lanes(task, x, h, width)
+        return march_lanes(grid_moves(task), x, h, width)

@@ -114,7 +114,7 @@ def control(control: Control, method: Method, x: PyTree) -> Control:
             "with an embedded estimate such as Tsit5()."
         )
     arrays = jnp.asarray(control.rtol, dtype), jnp.asarray(control.atol, dtype)
-    tolerances = eqx.tree_at(lambda c: (c.rtol, c.atol), control, arrays)
+    tolerances = _bounds(eqx.tree_at(lambda c: (c.rtol, c.atol), control, arrays), dtype)
     if not concrete((control.rtol, control.atol)):
         return tolerances
     if np.ndim(control.rtol) != 0:
@@ -131,6 +131,25 @@ def control(control: Control, method: Method, x: PyTree) -> Control:
             "Raise rtol, or make x0 float64 (jax.config.update('jax_enable_x64', True))."
         )
     return tolerances
+
+
+def _bounds(control: PID, dtype: Any) -> PID:
+    """The control with its bounds on steps as arrays."""
+    for name, value in (("max_step", control.max_step), ("min_step", control.min_step)):
+        if value is None:
+            continue
+        if np.ndim(value) > 1:
+            raise ValueError(f"PID({name}) is one number, or one a lane of an ensemble, got shape {np.shape(value)}.")
+        if concrete(value) and not np.all(np.asarray(value) > 0):
+            raise ValueError(f"PID({name}) bounds the length of steps and must be positive, got {value!r}.")
+    bounds = (control.min_step, control.max_step)
+    if None not in bounds and concrete(bounds) and np.any(np.asarray(bounds[0]) > np.asarray(bounds[1])):
+        raise ValueError(f"PID(min_step) must not exceed max_step, got {bounds[0]!r} and {bounds[1]!r}.")
+    for name in ("min_step", "max_step"):
+        value = getattr(control, name)
+        if value is not None:
+            control = eqx.tree_at(lambda c, n=name: getattr(c, n), control, jnp.asarray(value, dtype))
+    return control
 
 
 def _cfl(control: CFL, method: Method, dtype: Any) -> CFL:

@@ -44,8 +44,11 @@ class PID(eqx.Module):
     p, i, d     gains. (0, 1, 0) is the classical controller, which rejects a fifth of the steps where stability limits
                 them; a little p ends that: 1.5 in 834 on Van der Pol with mu up to 200, at a tenth more steps elsewhere
     stops       times at which the vector field is discontinuous (a switch, the knots of a piecewise linear path): a
-                step ends just before each and the next begins just behind it
-    Every lane of an ensemble has its own E and its own step.
+                step ends just before each and the next begins just behind it. Differentiated: jumps move with them
+    max_step    no step is longer: an error estimate cannot know of a pulse that none of its stages met. Take about half
+                the shortest pulse, or name its ends as `stops`
+    min_step    no step is shorter: one of this length is kept whatever its error estimate
+    Every lane of an ensemble has its own E and its own step; max_step and min_step may be arrays, one number a lane.
 
     Source: Soederlind, ACM TOMS 29 (2003) 1-26; Hairer, Norsett, Wanner, Solving ODEs I, II.4.
     """
@@ -59,6 +62,8 @@ class PID(eqx.Module):
     shrink: float = eqx.field(static=True, default=0.2)
     grow: float = eqx.field(static=True, default=10.0)
     stops: Any = None
+    max_step: Any = None
+    min_step: Any = None
 
 
 class CFL(eqx.Module):
@@ -81,6 +86,16 @@ class CFL(eqx.Module):
 
 
 Control = PID | Fixed | CFL
+
+
+def bounded(control: PID, h: Float[Array, "..."]) -> Float[Array, "..."]:
+    """h, no longer than max_step and no shorter than min_step."""
+    length = jnp.abs(h)
+    if control.min_step is not None:
+        length = jnp.maximum(length, control.min_step)
+    if control.max_step is not None:
+        length = jnp.minimum(length, control.max_step)
+    return h if control.min_step is None and control.max_step is None else jnp.sign(h) * length
 
 
 def memory(control: PID | CFL | None) -> int:

@@ -30,11 +30,11 @@ def times_perturbed(task: Task) -> bool:
 
 def _untimed(task: Task) -> Task:
     """The task without the times, whose cotangents have closed forms, and without the tolerances, which have none."""
-    return eqx.tree_at(times_of, task, (None,) * 8, is_leaf=lambda v: v is None)
+    return eqx.tree_at(times_of, task, (None,) * 7, is_leaf=lambda v: v is None)
 
 
 def times_of(t: Task) -> tuple:
-    return t.t0, t.span, t.ts, t.edges, t.stops, t.control, t.stepper.tol, t.stepper.noise
+    return t.t0, t.span, t.ts, t.edges, t.control, t.stepper.tol, t.stepper.noise
 
 
 def with_times(task: Task, theta: PyTree, rest: PyTree) -> Task:
@@ -63,7 +63,7 @@ def add(a: PyTree, b: PyTree) -> PyTree:
 def time_cotangent(task: Task, s: Array, x: PyTree, x_bar: PyTree) -> Array:
     """<x_bar, dx/dt> in each lane: how the exact solution's end moves with time."""
     stepper, t = task.stepper, task.t0 + s
-    slope = stepper.slope(t, x)
+    slope = stepper.velocity(t, x)
     total = jnp.zeros(s.shape, s.dtype)
     for a, b in zip(jax.tree.leaves(x_bar), jax.tree.leaves(slope), strict=True):
         axes = tuple(range(a.ndim - stepper.lanes))

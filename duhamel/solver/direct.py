@@ -17,7 +17,7 @@ from .pace import CHOSEN
 from .record import carried
 from .save import Save, fill_after, read, rows_like, select
 from .stepper import moved
-from .task import RUNNING, State, Task, begin_of, output
+from .task import RUNNING, State, Task, begin_of, grid_moves, output
 
 GROUP = 16  # attempts in a group, groups in the next one, and so on
 
@@ -37,6 +37,7 @@ class Direct(Adjoint):
     """
 
     def march(self, task: Task, x: PyTree, h: Any) -> State:
+        task = grid_moves(task)
         bare = eqx.tree_at(lambda t: (t.ts, t.save), task, (None, Save(events=task.save.events)), is_leaf=_none)
         wants_rows = task.ts is not None or task.save.every_step
         state, rows = _bounded(bare, x, h, wants_rows)
@@ -46,7 +47,7 @@ class Direct(Adjoint):
         taken = _gathered(task, rows)
         at_times = None if task.ts is None else _at_times(task, state, taken, x)
         every, times = _every(task, state, taken, x) if task.save.every_step else (None, None)
-        return state._replace(saves=(at_times, every, times))
+        return state._replace(saves=(at_times, every, times, None))
 
 
 class _Row(NamedTuple):

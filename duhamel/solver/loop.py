@@ -15,14 +15,16 @@ from jaxtyping import Array, Bool, Float, PyTree
 from duhamel.core.status import Status
 from duhamel.methods.base import Env, Method, Moment, RowMethod, Slots
 
-from . import event
-from .control import CFL, memory, squared_norm
-from .event import NONE, RESTART, Hits
+from . import landing as landings
+from .control import CFL, PID, bounded, memory, squared_norm
+from .crossing import sides, strike
+from .event import Hits
+from .landing import Landing, Mark, decide, land, sides_after, terminates, unmarked
 from .pace import Step, judge, next_step
 from .save import fill_after, rows_like, select, write
 from .saving import record_step
 from .sharding import vary_together
-from .stepper import Stepper, moved
+from .stepper import Stepper, initial_step, moved
 from .task import RUNNING, Move, State, Task, begin_of, clearance, output, row_of
 
 REPORT = 32  # attempts from one report of progress to the next
@@ -35,7 +37,7 @@ def start(task: Task, x: PyTree, h: Float[Array, "..."]) -> State:
     begin = begin_of(task)
     t = task.t0 + begin
     first = output(task, t, x)
-    at_times = every = times = None
+    at_times = every = times = ends = None
     saved = none
     if task.ts is not None:
         at_times = rows_like(first, task.ts.shape[0])
@@ -48,6 +50,8 @@ def start(task: Task, x: PyTree, h: Float[Array, "..."]) -> State:
         row = row_of(task, t, slots)
         every = write(rows_like(row, task.max_steps + 1), none, row, jnp.ones(shape, bool))
         times = write(rows_like(t, task.max_steps + 1), none, t, jnp.ones(shape, bool))
+        if task.save.dense and task.marked:
+            ends = rows_like(t, task.max_steps + 1)
     before = (
         tuple(jnp.zeros(shape, dtype) for _ in range(memory(task.control)))
         if task.resume is None
@@ -56,9 +60,9 @@ def start(task: Task, x: PyTree, h: Float[Array, "..."]) -> State:
     names = ("error", "stiffness") if task.save.stiffness else ("error",)
     side = hits = None
     if task.events:
-        side = event.sides(stepper, task.events, t, x, h)
+        side = sides(stepper, task.events, t, x, h)
         rows = task.save.events
-        hits = Hits(none, rows_like(zero, rows), jnp.full((rows, *shape), NONE, jnp.int32), rows_like(x, rows))
+        hits = Hits(none, rows_like(zero, rows), jnp.full((rows, *shape), -1, jnp.int32), rows_like(x, rows))
     return vary_together(
         State(
             s=begin,
@@ -71,7 +75,7 @@ def start(task: Task, x: PyTree, h: Float[Array, "..."]) -> State:
             tried=none,
             sums=dict.fromkeys(names, zero),
             saved=saved,
-            saves=(at_times, every, times),
+            saves=(at_times, every, times, ends),
             counts=dict.fromkeys(counted(stepper, Moment(jnp.int32(0), begin, t, h), slots), none),
             side=side,
             hits=hits,
@@ -102,12 +106,30 @@ def advance(task: Task, state: State) -> tuple[State, Move]:
     at = Moment(state.attempts, state.s, task.t0 + state.s, step.h)
     env = tried_env = stepper.attempt(at, state.slots)
     log_square, accept, h_next = judge(task, state, env, step)
-    move = running & accept
-    mark = jnp.where(step.stopping, RESTART, NONE).astype(jnp.int32) if task.marked else None
+    mark = None
     if task.events:
-        at, env, mark = _strike(task, state, at, env, move, mark)
+        whole = running & accept
+        struck = strike(stepper, task.events, at, state.slots, env, state.side, whole, _rounding(task, state.s + at.h))
+        hit = jnp.any(struck.events, axis=0)
+        at = at._replace(h=struck.h)
+        env = jax.lax.cond(jnp.any(hit), lambda: stepper.attempt(at, state.slots), lambda: env)
+        # The step up to an event is a step like any other, and may fail where the whole one did not.
+        again = judge(task, state, env, step._replace(h=at.h, last=step.last & ~hit))
+        log_square, accept = (jnp.where(hit, b, a) for a, b in zip((log_square, accept), again, strict=False))
+        h_next = jnp.where(hit & ~accept, again[2], h_next)
+        step = step._replace(stopping=step.stopping & ~hit)
+    move = running & accept
+    if task.events:
+        gap = jnp.sign(task.span) * 2.0 * struck.margin
+        mark = decide(
+            stepper, task.events, at, env["x1"], state.side, struck.events & move, step.stopping & move, gap
+        )
+    elif task.marked:
+        stopping = step.stopping & move
+        mark = Mark(stopping[None].astype(jnp.int8), jnp.where(stopping, step.resume - step.end, 0.0))
     slots, landing = settle(task, at, env, mark)
     s, done = _end(task, state, step, at, mark)
+    h_next = _begin_anew(task, at, slots, mark, h_next)
     tried = state.tried + running
     again = state.slots
     if type(stepper.method).retry is not Method.retry:
@@ -128,10 +150,14 @@ def advance(task: Task, state: State) -> tuple[State, Move]:
     if task.events:
         moved = _note(task, moved, at, landing, mark, move & done, move)
     moved = record_step(task, state, moved, at, env, move, landing)
-    mark = None if mark is None else jnp.where(move, mark, NONE)
     if task.progress is not None:
         _report(task.progress, task, moved)
     return moved, Move(state.s, jnp.where(move, at.h, 0.0), mark, jnp.any(move))
+
+
+def _rounding(task: Task, s: Array) -> Array:
+    """What separates the two sides of an event in time: a few units in the last place."""
+    return clearance(task, s)
 
 
 def _end(task: Task, state: State, step: "Step", at: Moment, mark: Any) -> tuple[Array, Array]:
@@ -139,11 +165,24 @@ def _end(task: Task, state: State, step: "Step", at: Moment, mark: Any) -> tuple
     s = jnp.where(step.last, task.span, step.end)
     if mark is None:
         return s, step.last
-    s = jnp.where(step.stopping, step.resume, s)
+    behind = jnp.where(mark.broken, state.s + at.h + mark.gap, s)
     if not task.events:
-        return s, step.last
-    hit = mark >= 0
-    return jnp.where(hit, state.s + at.h, s), jnp.where(hit, event.terminates(task.events, mark), step.last)
+        return behind, step.last
+    # An event at the very end leaves nothing behind it.
+    over = terminates(task.events, mark)
+    arrived = (jnp.abs(behind) >= jnp.abs(task.span)) & ~over
+    behind = jnp.where(over, state.s + at.h, jnp.where(arrived, task.span, behind))
+    return behind, jnp.where(mark.broken, over | arrived, step.last)
+
+
+def _begin_anew(task: Task, at: Moment, slots: Slots, mark: Any, h_next: Array) -> Array:
+    """The step to try behind a discontinuity: a method that has lost its history begins as it began the solve."""
+    if mark is None or not isinstance(task.control, PID) or not task.stepper.method.carried:
+        return h_next
+    stepper, control, t = task.stepper, task.control, at.t + at.h + mark.gap
+    first = lambda: initial_step(stepper, t, slots["x"], control, task.span)  # noqa: E731
+    h = bounded(control, jax.lax.cond(jnp.any(mark.broken), first, lambda: h_next))
+    return jnp.where(mark.broken, jnp.sign(h) * jnp.minimum(jnp.abs(h), jnp.abs(h_next)), h_next)
 
 
 def _report(progress: Callable, task: Task, state: State) -> None:
@@ -166,61 +205,50 @@ def measures(task: Task, at: Moment, env: Env) -> dict[str, Array]:
     return error | {"stiffness": task.stepper.method.stiffness(task.stepper, at, env)}
 
 
-def settle(task: Task, at: Moment, env: Env, mark: Any) -> tuple[Slots, event.Landing | None]:
+def settle(task: Task, at: Moment, env: Env, mark: Mark | None) -> tuple[Slots, Landing | None]:
     """The slots with which the next step begins. Whatever breaks the solution's smoothness begins them anew."""
     stepper = task.stepper
     slots = stepper.method.keep(env)
     if mark is None:
         return slots, None
-    landing, x = None, slots["x"]
-    if task.events:
-        landing = event.land(stepper, task.events, at, x, mark)
-        x = landing.x
+    landing = land(stepper, task.events, task.stops, at, slots["x"], mark)
     if list(slots) == ["x"]:
-        return {"x": x}, landing
-    broken = mark != NONE
+        return {"x": landing.x}, landing
+    begin = lambda: stepper.start(at.t + at.h + mark.gap, landing.x)  # noqa: E731
+    broken = mark.broken
     fresh = jax.lax.cond(
         jnp.any(broken),
-        lambda: select(broken, stepper.start(at.t + at.h + _behind(task, at, mark), x), slots | {"x": x}),
-        lambda: slots | {"x": x},
+        lambda: select(broken, begin(), slots | {"x": landing.x}),
+        lambda: slots | {"x": landing.x},
     )
     return fresh, landing
 
 
-def _behind(task: Task, at: Moment, mark: Any) -> Array:
-    """From the end of a step to the other side of the discontinuity it ended at."""
-    if task.stops is None:
-        return jnp.zeros_like(at.h)
-    width = 2 * clearance(task, at.s + at.h)
-    return jnp.where(mark == RESTART, jnp.sign(task.span) * width, 0.0)
+def _note(task: Task, state: State, at: Moment, landing: Landing, mark: Mark, done: Array, move: Array) -> State:
+    """Write down the events of a step, and on which side of the zeros the solution now is."""
+    assert state.hits is not None
+    rows = state.hits.s.shape[0]
 
+    def one(hits: Hits, each: tuple) -> tuple[Hits, None]:
+        r, dt, before = each
+        pick = landings.chosen(mark, r)
+        hit = move & jnp.any(pick, axis=0)
+        index = jnp.minimum(hits.total, rows - 1)  # the last row holds the last event
+        which = jnp.argmax(pick, axis=0).astype(jnp.int32)
+        return Hits(
+            hits.total + hit,
+            write(hits.s, index, at.s + at.h + dt, hit),
+            write(hits.which, index, which, hit),
+            write(hits.x, index, before, hit),
+        ), None
 
-def _strike(task: Task, state: State, at: Moment, env: Env, move: Array, mark: Any) -> tuple[Moment, Env, Array]:
-    """If an event happened inside the step, take the step again, up to it."""
-    stepper = task.stepper
-    found = jax.lax.stop_gradient(event.search(stepper, task.events, at, env, state.side, move))
-    shorter = at._replace(h=at.h * found.theta)
-    hit = found.mark >= 0
-    again = lambda: stepper.attempt(shorter, state.slots)  # noqa: E731
-    env = jax.lax.cond(jnp.any(hit), again, lambda: env)
-    return shorter, env, jnp.where(hit, found.mark, mark)
-
-
-def _note(task: Task, state: State, at: Moment, landing: Any, mark: Any, done: Array, move: Array) -> State:
-    """Write down an event, and on which side of the zeros the solution now is."""
-    hit, hits = move & (mark >= 0), state.hits
-    assert hits is not None
-    rows = hits.s.shape[0]
-    index = jnp.minimum(hits.total, rows - 1)  # the last row holds the last event
-    noted = Hits(
-        hits.total + hit,
-        write(hits.s, index, at.s + at.h + landing.dt, hit),
-        write(hits.which, index, mark, hit),
-        write(hits.x, index, landing.before, hit),
-    )
-    side = event.new_sides(task.stepper, task.events, at, state.slots["x"], mark, state.side)
-    status = jnp.where(done & hit, Status.event, state.status).astype(jnp.int32)
-    return state._replace(hits=noted, side=jnp.where(move, side, state.side), status=status)
+    order = jnp.arange(1, len(task.events) + 1, dtype=jnp.int32)
+    all_of = lambda: jax.lax.scan(one, state.hits, (order, landing.dt, landing.before))[0]  # noqa: E731
+    hits = jax.lax.cond(jnp.any(move & mark.broken), all_of, lambda: state.hits)
+    side = sides_after(task.stepper, task.events, at, state.slots["x"], mark, landing, state.side)
+    over = done & terminates(task.events, mark)
+    status = jnp.where(over, Status.event, state.status).astype(jnp.int32)
+    return state._replace(hits=hits, side=jnp.where(move, side, state.side), status=status)
 
 
 def _status(
@@ -229,6 +257,8 @@ def _status(
     eps = jnp.finfo(task.span.dtype).eps
     floor = jnp.maximum(2 * eps * jnp.abs(state.s), eps**2 * jnp.abs(task.span))
     stuck = ~accept & (jnp.abs(h_next) < floor)
+    if isinstance(task.control, PID) and task.control.min_step is not None:
+        stuck = stuck | (~accept & (jnp.abs(h_next) <= task.control.min_step) & (jnp.abs(state.h) <= jnp.abs(h_next)))
     short = Status.inadmissible if isinstance(task.control, CFL) else Status.step_too_small
     reason = jnp.where(jnp.isfinite(log_square), short, Status.nonfinite)
     if "failed" in env:
@@ -266,10 +296,10 @@ def finish(task: Task, state: State) -> State:
         finite &= jnp.all(jnp.isfinite(leaf), axis=axes)
     ended = (state.status == Status.success) | (state.status == Status.event)
     status = jnp.where(ended & ~finite, Status.nonfinite, state.status)
-    at_times, every, times = state.saves
+    at_times, every, times, ends = state.saves
     if every is not None:
         every, times = fill_after(every, state.accepted + 1), fill_after(times, state.accepted + 1)
-    return state._replace(status=status.astype(jnp.int32), saves=(at_times, every, times))
+    return state._replace(status=status.astype(jnp.int32), saves=(at_times, every, times, ends))
 
 
 def run(task: Task, x: PyTree, h: Float[Array, "..."]) -> State:

@@ -9,7 +9,7 @@ from jaxtyping import Array
 
 from duhamel.methods.base import Env
 
-from .control import CFL, error_scale, growth, log_squared, squared_norm
+from .control import CFL, bounded, error_scale, growth, log_squared, squared_norm
 from .stepper import Stepper
 from .task import State, Task, clearance
 
@@ -77,7 +77,8 @@ def _cut(task: Task, state: State, step: Step) -> Step:
     """No step crosses a discontinuity: it ends just before one, and the next begins just behind it."""
     sign = jnp.sign(task.span)
     gap = lambda stop: clearance(task, stop)  # noqa: E731
-    ahead = task.stops.reshape(-1, *(1,) * state.s.ndim)
+    stops = jax.lax.stop_gradient(task.stops)  # steps are frozen; what moves with a stop is `landing`'s
+    ahead = stops.reshape(-1, *(1,) * state.s.ndim)
     before = jnp.where((ahead - state.s) * sign > 2 * gap(ahead), ahead * sign, jnp.inf)
     stop = sign * jnp.min(before, axis=0)  # the nearest one ahead
     far = jnp.abs(task.span)
@@ -99,6 +100,8 @@ def judge(task: Task, state: State, env: Env, step: Step) -> tuple[Array, Array,
     x, x1, error = jax.lax.stop_gradient((state.slots["x"], env["x1"], env["error"]))
     square = squared_norm(error, error_scale(control, x, x1), task.stepper.lanes).astype(h.dtype)
     accept = square <= 1.0  # False for NaN
+    if control.min_step is not None:
+        accept = accept | (jnp.isfinite(square) & (jnp.abs(h) <= control.min_step))
     k = env["k"] if "k" in env else _order(task.stepper) + 1
     log_square = log_squared(square)
     factor = growth(control, k, log_square, state.before, accept, state.rejected)
@@ -110,7 +113,7 @@ def judge(task: Task, state: State, env: Env, step: Step) -> tuple[Array, Array,
     h_next = jax.lax.stop_gradient(h * factor)
     if task.stops is not None:  # a step cut at a discontinuity says nothing against longer ones
         h_next = jnp.where(accept & step.stopping & (jnp.abs(h_next) < jnp.abs(step.uncut)), step.uncut, h_next)
-    return checkpoint_name((log_square, accept, h_next), CHOSEN)
+    return checkpoint_name((log_square, accept, bounded(control, h_next)), CHOSEN)
 
 
 def _judge_by_waves(task: Task, control: CFL, state: State, env: Env, step: Step) -> tuple[Array, Array, Array]:

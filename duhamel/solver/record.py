@@ -9,6 +9,7 @@ from jaxtyping import Array, PyTree
 
 from duhamel.methods.base import Slots
 
+from .landing import unmarked
 from .loop import advance, finish, start, unfinished
 from .sharding import vary_together
 from .task import Move, State, Task
@@ -54,7 +55,8 @@ def record(task: Task, x: PyTree, h: Array, memory: int) -> tuple[State, Rows]:
     buffers = jax.tree.map(lambda leaf: jnp.zeros((ceil(task.max_steps / K), *leaf.shape), leaf.dtype), slots)
     shape = (task.max_steps, *task.span.shape)
     times = jnp.zeros(shape, task.span.dtype)
-    marks = jnp.zeros(shape, jnp.int32) if task.marked else None
+    blank = unmarked(task.events, task.span) if task.marked else None
+    marks = jax.tree.map(lambda leaf: jnp.zeros((task.max_steps, *leaf.shape), leaf.dtype), blank)
 
     def body(carry: tuple[State, Rows]) -> tuple[State, Rows]:
         state, rows = carry
@@ -80,11 +82,11 @@ def _append(rows: Rows, move: Move, slots: Slots, K: int) -> Rows:
     return Rows(
         rows.s.at[j].set(move.s),
         rows.h.at[j].set(move.h),
-        None if rows.mark is None else rows.mark.at[j].set(move.mark),
+        jax.tree.map(lambda buffer, leaf: buffer.at[j].set(leaf), rows.mark, move.mark),
         jax.tree.map(put, rows.slots, slots),
         j + move.any.astype(jnp.int32),
     )
 
 
 def row_at(rows: Rows, j: Array, slots: Slots) -> Row:
-    return Row(j, rows.s[j], rows.h[j], None if rows.mark is None else rows.mark[j], slots)
+    return Row(j, rows.s[j], rows.h[j], jax.tree.map(lambda buffer: buffer[j], rows.mark), slots)

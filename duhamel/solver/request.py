@@ -17,7 +17,7 @@ from duhamel.methods.fits import fitting, kind
 
 from . import checks
 from .adjoint import Adjoint, Tape
-from .control import CFL, PID, Control, Fixed
+from .control import CFL, PID, Control, Fixed, bounded
 from .event import bind_events
 from .pace import by_waves
 from .save import Save, bind_save
@@ -181,13 +181,13 @@ def prepare(asked: Request, stepper: Stepper, x0: PyTree, t0: Any, t1: Any, ts: 
             return task, jax.lax.stop_gradient(resume.h)
         h, _ = by_waves(stepper, control, t0 + 0 * span, x0, span)
         return task, h if dt0 is None else jnp.sign(span) * jnp.minimum(jax.lax.stop_gradient(dt0), jnp.abs(h))
-    stops = None if control.stops is None else jax.lax.stop_gradient(jnp.asarray(control.stops, span.dtype) - t0)
+    stops = None if control.stops is None else jnp.asarray(control.stops, span.dtype) - t0
     stepper = eqx.tree_at(lambda s: s.tol, stepper, (control.rtol, control.atol), is_leaf=lambda v: v is None)
     task = Task(stepper, t0, span, relative, None, stops, control, save, events, resume, progress, max_steps)
     if dt0 is None and resume is not None:
         return task, jax.lax.stop_gradient(resume.h)
     if dt0 is None:
-        return task, initial_step(stepper, t0 + 0 * span, x0, control, span)
+        return task, bounded(control, initial_step(stepper, t0 + 0 * span, x0, control, span))
     return task, jax.lax.stop_gradient(jnp.sign(span) * jnp.minimum(jnp.abs(dt0), jnp.abs(span)))
 
 

@@ -16,26 +16,23 @@ from .task import State, Task, output, row_of
 
 
 def record_step(task: Task, old: State, new: State, at: Moment, env: Env, move: Array, landing: Any) -> State:
-    at_times, every, times = new.saves
-    end = old.s + at.h if task.marked else new.s
+    at_times, every, times, ends = new.saves
+    end = old.s + at.h
+    upto = new.s if landing is None else jnp.where(new.status == Status.event, end + landing.ahead, new.s)
     if every is not None:
-        t = task.t0 + (new.s if landing is None else jnp.where(landing.dt == 0, new.s, end + landing.dt))
-        every = write(every, new.accepted, row_of(task, t, new.slots), move)
-        times = write(times, new.accepted, t, move)
+        every = write(every, new.accepted, row_of(task, task.t0 + upto, new.slots), move)
+        times = write(times, new.accepted, task.t0 + upto, move)
+    if ends is not None:  # a discontinuity lies between the end of a step and the beginning of the next
+        ends = write(ends, new.accepted, task.t0 + end, move)
     saved = new.saved
     if task.ts is not None:
-        upto = new.s if not task.marked else jnp.where(new.status == Status.event, end + _dt(landing), new.s)
         due = move & inside(task.ts, saved, upto, jnp.sign(task.span))
         at_times, saved = jax.lax.cond(
             jnp.any(due),
             lambda: _save_times(task, old, new, upto, at, env, move, due),
             lambda: (at_times, saved),
         )
-    return new._replace(saves=(at_times, every, times), saved=saved)
-
-
-def _dt(landing: Any) -> Any:
-    return 0.0 if landing is None else landing.dt
+    return new._replace(saves=(at_times, every, times, ends), saved=saved)
 
 
 def _save_times(

@@ -115,10 +115,14 @@ class Solution(eqx.Module):
 
 
 class DenseOutput(eqx.Module):
-    """Continuous output: the steps' times and what each began with; the step that holds t is taken again."""
+    """Continuous output: the steps' times and what each began with; the step that holds t is taken again.
+
+    ends  where each step ended, if that is not where the next one began: just before a discontinuity
+    """
 
     task: Task
     t: Any
+    ends: Any
     slots: PyTree
     accepted: Any
 
@@ -133,7 +137,8 @@ class DenseOutput(eqx.Module):
         sign = jnp.sign(self.task.span)
         # Unused rows repeat the last time, so a search over all rows never lands in them.
         j = jnp.clip(jnp.searchsorted(self.t * sign, t * sign, side="right") - 1, 0, jnp.maximum(self.accepted - 1, 0))
-        begin, h = self.t[j], self.t[j + 1] - self.t[j]
+        begin = self.t[j]
+        h = (self.t if self.ends is None else self.ends)[j + 1] - begin
         slots = jax.tree.map(lambda rows: rows[j], self.slots)
         at = Moment(j, begin - self.task.t0, begin, h)
         env = stepper.attempt(at, stepper.start(begin, slots["x"]) | slots)

@@ -128,7 +128,7 @@ def solution_of(task: Task, state: State, ts: Any, control: Any, dt0: Any) -> So
         happened = _events(task, state)
         end = jnp.where(state.status == Status.event, happened.last - task.t0, end)
     t1 = task.t0 + end
-    at_times, every, times = state.saves
+    at_times, every, times, ends = state.saves
     dense = None
     if task.save.every_step:
         t, x = still(times), every["x"] if task.save.dense else every
@@ -143,7 +143,7 @@ def solution_of(task: Task, state: State, ts: Any, control: Any, dt0: Any) -> So
     slots = {name: state.slots[name] for name in task.stepper.method.carried}
     resume = still(Resume(task.t0, end, state.h, slots, state.before))
     if task.save.dense:
-        dense = DenseOutput(task, still(times), every, state.accepted)
+        dense = DenseOutput(task, still(times), still(ends), every, state.accepted)
     return Solution(
         t, x, t1, x1, state.status, stats, state.sums["error"], dense, happened, state.sums.get("stiffness"), resume
     )

@@ -1,6 +1,7 @@
 """A method bound to a problem: what it may ask while it attempts a step, for one state or for many lanes at once."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -9,9 +10,11 @@ import jax.numpy as jnp
 from jax.experimental.layout import Layout, with_layout_constraint
 from jaxtyping import Array, Float, PyTree
 
+from duhamel.core.brownian import BoundNoise
 from duhamel.core.linear import Linear
-from duhamel.core.problem import Problem
+from duhamel.core.problem import MassProblem, Problem
 from duhamel.methods.base import Env, Method, Moment, RowMethod, Slots, like, tree_combine
+from duhamel.methods.consistent import restored, velocity
 
 from .control import error_scale, squared_norm
 
@@ -51,6 +54,18 @@ class Stepper(eqx.Module):
     def slope(self, t: Any, x: PyTree) -> PyTree:
         return self._lanewise(self.problem.field, t, x)
 
+    def velocity(self, t: Any, x: PyTree) -> PyTree:
+        """dx/dt: the slope, or what a mass matrix makes of it. Of algebraic variables too."""
+        if not isinstance(self.problem, MassProblem):
+            return self.slope(t, x)
+        return self._lanewise(partial(velocity, self.problem), t, x)
+
+    def restored(self, t: Any, x: PyTree) -> PyTree:
+        """x, with algebraic variables as the equations of a singular mass matrix have them at t."""
+        if not isinstance(self.problem, MassProblem):
+            return x
+        return self._lanewise(partial(restored, self.problem), t, x)
+
     def each(self, f: Any, t: Any, x: PyTree) -> Any:
         """f(t, x, args) lane by lane."""
         return self._lanewise(f, t, x)
@@ -85,11 +100,31 @@ class Stepper(eqx.Module):
         return jax.tree.map(lambda rows: rows[0 if rows.shape[0] == 1 else at.index], self.table)
 
     def densify(self, at: Moment, env: Env) -> Env:
+        if self.noise is not None:  # a step of a part begins as the whole one did
+            return {name: env[name] for name in self.method.keep(env)}
         return self.method.densify(self, at, env)
 
     def interpolate(self, at: Moment, theta: Any, basis: Env) -> PyTree:
-        """x(t + theta h)."""
-        return self.method.interpolate(self, at, theta, basis)
+        """x(t + theta h). With noise: the method's own step of that length along the same path, since no curve through
+        the ends of a step has the law of what lies between."""
+        if self.noise is None:
+            return self.method.interpolate(self, at, theta, basis)
+        inside = eqx.tree_at(lambda s: (s.noise, s.table), self, (Part(self.noise, at.h), None), is_leaf=_none)
+        return inside.attempt(at._replace(h=theta * at.h), basis)["x1"]
+
+
+class Part(BoundNoise):
+    """The noise of parts of a step that is `whole` long."""
+
+    noise: Any
+    whole: Any
+
+    def increment(self, index: Any, s: Any, h: Any) -> Any:
+        return self.noise.within(index, s, self.whole, h)
+
+
+def _none(value: Any) -> bool:
+    return value is None
 
 
 def _made_once(index: Any, make: Callable, *inputs: Any) -> PyTree:
@@ -143,20 +178,30 @@ def initial_step(
     return jax.lax.stop_gradient(jnp.sign(span) * jnp.where(jnp.isfinite(h), h, h0))
 
 
-@eqx.filter_custom_jvp
 def moved(x: PyTree, s: Array, t0: Array, stepper: Stepper) -> PyTree:
     """x, which was found at the time t0 + s, as the function of s that the equation makes of it."""
-    del s, t0, stepper
+    return flowing(x, s, t0 + s, x, stepper)
+
+
+@eqx.filter_custom_jvp
+def flowing(x: PyTree, s: Array, t: Array, at: PyTree, stepper: Stepper) -> PyTree:
+    """x as the function of s that moves with the velocity at (t, at)."""
+    del s, t, at, stepper
     return x
 
 
-@moved.def_jvp
-def _moved_jvp(primals: tuple, tangents: tuple) -> tuple[PyTree, PyTree]:
-    x, s, t0, stepper = primals
+@flowing.def_jvp
+def _flowing_jvp(primals: tuple, tangents: tuple) -> tuple[PyTree, PyTree]:
+    x, s, t, at, stepper = primals
     x_dot, s_dot, *_ = tangents
-    x = moved(x, s, t0, stepper)
+    x = flowing(x, s, t, at, stepper)
     x_dot = jax.tree.map(lambda v, d: jnp.zeros_like(v) if d is None else d, x, x_dot)
     if s_dot is None:
         return x, x_dot
-    slope = stepper.slope(t0 + s, x)
-    return x, jax.tree.map(lambda d, f: (d + s_dot * f).astype(d.dtype), x_dot, slope)
+    velocity = stepper.velocity(t, at)
+    return x, jax.tree.map(lambda d, f: (d + s_dot * f).astype(d.dtype), x_dot, velocity)
+
+
+def stilled(tree: PyTree) -> PyTree:
+    """The same, cut off from differentiation."""
+    return jax.tree.map(lambda v: jax.lax.stop_gradient(v) if eqx.is_inexact_array(v) else v, tree)

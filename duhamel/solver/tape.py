@@ -223,11 +223,11 @@ def pull_row(
         done = _step(full, row._replace(slots=eqx.combine(smooth, fixed)))
         t1 = done.at.t + row.h
         if done.landing is not None:
-            t1 = t1 + done.landing.dt
+            t1 = t1 + done.landing.ahead
         every = None if nothing(out.every) else eqx.filter(row_of(full, t1, done.slots), eqx.is_inexact_array)
         basis = full.stepper.densify(done.at, done.env) if timed else None
         sums = where_or_zero(moved, measures(full, done.at, done.env)) if wants_sums else None
-        hit = None if done.landing is None else (done.landing.dt, done.landing.before)
+        hit = (done.landing.dt, done.landing.before) if full.events else None
         return eqx.filter(done.slots, eqx.is_inexact_array), every, basis, sums, hit
 
     (_, every, basis, sums, hit), pull = jax.vjp(forward, smooth, theta)
@@ -246,20 +246,25 @@ def pull_row(
 
 
 def _pull_hit(out: _Incoming, row: Row, hit: tuple, hits: Array, end: State) -> tuple[tuple, Array]:
-    """Cotangents of an event's time and of the state before it. A row of the record holds what was last written."""
-    happened = (row.mark >= 0) & (row.h != 0)
+    """Cotangents of the events' times and of the states before them. A row of the record holds what was last
+    written."""
     assert end.hits is not None
-    rows = end.hits.s.shape[0]
-    number = hits - happened
-    alive = happened & ((number < rows - 1) | (number == end.hits.total - 1))
-    index = jnp.minimum(number, rows - 1)
+    rows, total = end.hits.s.shape[0], end.hits.total
+    happened = jnp.where(row.h != 0, row.mark.count, 0)
+    first = hits - happened
     dt, before = hit
-    dt_bar = jnp.zeros_like(dt) if nothing(out.hit_s) else jnp.where(alive, read(out.hit_s, index), 0.0)
-    if nothing(out.hit_x):
-        before_bar = jax.tree.map(jnp.zeros_like, before)
-    else:
-        before_bar = where_or_zero(alive, dense(read(out.hit_x, index), before))
-    return (dt_bar, before_bar), number
+
+    def one(r: Array, dt: Array, before: PyTree) -> tuple[Array, PyTree]:
+        number = first + r
+        alive = (r < happened) & ((number < rows - 1) | (number == total - 1))
+        index = jnp.clip(number, 0, rows - 1)
+        dt_bar = jnp.zeros_like(dt) if nothing(out.hit_s) else jnp.where(alive, read(out.hit_s, index), 0.0)
+        if nothing(out.hit_x):
+            return dt_bar, jax.tree.map(jnp.zeros_like, before)
+        return dt_bar, where_or_zero(alive, dense(read(out.hit_x, index), before))
+
+    bars = jax.vmap(one)(jnp.arange(dt.shape[0]), dt, before)
+    return bars, first
 
 
 def _pull_times(
@@ -322,7 +327,7 @@ def _first_row(task: Task, theta: PyTree, rest: PyTree, x0: PyTree, out: _Incomi
 
     def at_start(x: PyTree, theta: PyTree, dt: Array) -> PyTree:
         full = with_times(task, theta, rest)
-        shifted = jax.tree.map(lambda a, f: a + dt * f, x, task.stepper.slope(t, x0))
+        shifted = jax.tree.map(lambda a, f: a + dt * f, x, task.stepper.velocity(t, x0))
         return output(full, t + dt, shifted)
 
     if not nothing(out.every):
@@ -340,10 +345,13 @@ def _first_row(task: Task, theta: PyTree, rest: PyTree, x0: PyTree, out: _Incomi
 
 
 def assemble(task: Task, cot: Cotangents, early: Array, late: Array) -> Task:
-    """Cotangents in the task's own structure. x(t0 + span): span moves the end; t0 moves both ends."""
+    """Cotangents in the task's own structure. x(t0 + span): span moves the end; t0 moves both ends, and the stops."""
     ts_bar = jnp.zeros_like(task.ts) if cot.ts is None and task.ts is not None else cot.ts
     t0_bar = late - early + (0.0 if ts_bar is None else jnp.sum(ts_bar))
     t0_bar = jnp.sum(t0_bar) if task.t0.ndim == 0 else t0_bar
-    frozen = (task.edges, task.stops, task.control, task.stepper.tol, task.stepper.noise)
+    stops_bar = getattr(cot.theta, "stops", None)
+    if stops_bar is not None:
+        t0_bar = t0_bar + jnp.sum(stops_bar)
+    frozen = (task.edges, task.control, task.stepper.tol, task.stepper.noise)
     untouched = jax.tree.map(jnp.zeros_like, eqx.filter(frozen, eqx.is_inexact_array))
     return eqx.tree_at(times_of, cot.theta, (t0_bar, late, ts_bar, *untouched), is_leaf=lambda v: v is None)

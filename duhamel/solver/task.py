@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
@@ -75,7 +76,7 @@ class State(NamedTuple):
     accepted, tried  steps taken, and attempts, so far
     sums      over accepted steps: of the root mean square of the error estimate, of the stiffness if asked for
     saved     rows written of `saves`
-    saves     values at the save times; every step's value; every step's time
+    saves     values at the save times; every step's value; every step's time; where every step ended
     counts    evaluations, Jacobians, factorizations, as far as the method counts them itself
     side      on which side of each event's zero the solution is, (events, ...); None without events
     hits      what happened so far
@@ -92,7 +93,7 @@ class State(NamedTuple):
     tried: Array
     sums: dict[str, Array]
     saved: Array
-    saves: tuple[PyTree, PyTree, Any]
+    saves: tuple[PyTree, PyTree, Any, Any]
     counts: dict[str, Array]
     side: Any
     hits: Hits | None
@@ -124,6 +125,14 @@ def row_of(task: Task, t: Any, slots: Slots) -> PyTree:
 def begin_of(task: Task) -> Array:
     """Time since t0 at which the solve begins: 0, or where an earlier one ended."""
     return jnp.zeros_like(task.span) if task.resume is None else jnp.broadcast_to(task.resume.s, task.span.shape)
+
+
+def grid_moves(task: Task) -> Task:
+    """The task for differentiation straight through its steps: a grid's own steps move with its times, so the jumps of
+    the field at them do not have to be moved once more."""
+    if task.edges is None or task.stops is None:
+        return task
+    return eqx.tree_at(lambda t: t.stops, task, jax.lax.stop_gradient(task.stops))
 
 
 def clearance(task: Task, stop: Any) -> Any:

@@ -77,6 +77,41 @@ def predictors(tableau: DiagonallyImplicit) -> tuple[Weights, ...]:
     return tuple(rows)
 
 
+LARGEST = 5.0  # sum of the absolute weights of dense output, by which it amplifies errors of stage values
+
+
+@cache
+def dense_weights(tableau: DiagonallyImplicit) -> np.ndarray | None:
+    """W (s - 1, degrees) with x(t + theta h) = x + sum_i w_i(theta) (z_i - x), w_i = sum_p W_ip theta^(p + 1).
+
+    A combination of stage values has no slope in it, which a stiff equation would multiply with the step's error: cubic
+    Hermite output of Kvaerno5 missed a solution of 1 by 0.8 where its steps missed it by 1e-6. The weights satisfy, as
+    far as there are stages for it, the conditions of the limits of small h (order conditions, through A c^k) and of
+    stiffness (interpolation of stage values, through c^k); of all that do, the smallest, made to end in z_s.
+    None: the stages do not carry a cubic (a quadratic for order 2); Hermite's is better then.
+    """
+    s = tableau.stages
+    c, A = np.asarray(tableau.c), np.zeros((s, s))
+    for i, row in enumerate(tableau.a):
+        A[i, :i] = row
+        A[i, i] = tableau.gamma if i else 0.0
+    wanted = [(1, c, 1.0), (2, c**2, 1.0), (3, A @ c**2, 1 / 3), (3, c**3, 1.0), (4, c**4, 1.0), (4, A @ c**3, 1 / 4)]
+    rows, weights = np.zeros((0, s - 1)), np.zeros((s - 1, 4))
+    right, degree = np.zeros((0, 4)), 0
+    for power, row, value in wanted:
+        more = np.vstack([rows, row[1:]])
+        if np.linalg.matrix_rank(more, tol=1e-6) < len(more):
+            continue
+        target = np.vstack([right, value * np.eye(4)[power - 1]])
+        W = np.linalg.pinv(more) @ target
+        W[:, 2] += np.eye(s - 1)[-1] - W.sum(axis=1)  # what is missing at theta = 1 satisfies all conditions with 0
+        size = np.abs(W @ np.power.outer(np.linspace(0, 1, 65), np.arange(1, 5)).T).sum(axis=0).max()
+        if size <= LARGEST:
+            rows, right, weights = more, target, W
+            degree = max(degree, power if value == 1.0 else 0)
+    return weights if degree >= min(3, tableau.order) else None
+
+
 KVAERNO = (
     "A. Kvaerno, Singly diagonally implicit Runge-Kutta methods with an explicit first stage, BIT 44 (2004) 489-502"
 )
