@@ -116,6 +116,12 @@ class Method(eqx.Module):
         return False
 
     @property
+    def steps_inside(self) -> bool:
+        """Whether a value between the ends of a step is a step of its own: where the slopes at the ends, which a curve
+        through them reads, hold the stiff part of an equation times what the ends err."""
+        return False
+
+    @property
     def noise(self) -> tuple[str, ...]:
         """Brownian quantities of a step: "dW"; "H" space-time area; "K" space-time-time area. () for ODEs."""
         return ()

@@ -61,6 +61,10 @@ class ESDIRK(Tabled):
         return ("F",)
 
     @property
+    def steps_inside(self) -> bool:
+        return True
+
+    @property
     def started(self) -> int:
         return 1
 

@@ -119,6 +119,14 @@ def unprepared(linear: LinearSolver, system: System, t: Any, x: Any) -> Matrix:
     return Matrix(zeros(J), zeros(factors), *old)
 
 
+def afresh(slots: dict[str, Any], where: Any) -> dict[str, Any]:
+    """The slots of a step whose matrix is to be made anew: one that another length serves has no second try."""
+    matrix = slots.get("matrix")
+    if not isinstance(matrix, Matrix):
+        return slots
+    return slots | {"matrix": matrix._replace(age=jnp.where(where, STALE, matrix.age).astype(jnp.int32))}
+
+
 def prepared(
     newton: Newton, linear: LinearSolver, system: System, t: Any, x: Any, a: Any, old: Matrix, moving: Any
 ) -> tuple[Matrix, Any, Any]:

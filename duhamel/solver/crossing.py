@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from duhamel.methods.base import Env, Moment, Slots
+from duhamel.methods.newton import afresh
 
 from .event import Event, lanewise, values
 from .stepper import Stepper, stilled
@@ -186,6 +187,8 @@ def _step_up_to(
     hit = jnp.any(which, axis=0)
     near, sign = jnp.sqrt(jnp.finfo(at.h.dtype).eps) * jnp.abs(at.h), jnp.sign(at.h)
 
+    again = afresh(slots, hit)
+
     def before(length: Array, back: Array) -> Array:
         """A step shorter by `back`, but never none at all, and never longer than the whole one."""
         shorter = jnp.where(length > 2.0 * back, length - back, 0.5 * length)
@@ -193,7 +196,7 @@ def _step_up_to(
 
     def attempt(carry: tuple) -> tuple:
         h, back, count, _ = carry
-        t1, x1 = at.t + h, stepper.attempt(at._replace(h=h), slots)["x1"]
+        t1, x1 = at.t + h, stepper.attempt(at._replace(h=h), again)["x1"]
         g, rate = all_rates(stepper, events, t1, x1, stepper.velocity(t1, x1))
         ahead = -g * sign / jnp.where(rate == 0, jnp.nan, rate)
         off = jnp.min(jnp.where(which & jnp.isfinite(ahead), ahead, jnp.inf), axis=0)
@@ -205,6 +208,6 @@ def _step_up_to(
         return jnp.where(right, h, nearer), back, count + 1, jnp.all(right)
 
     h = jnp.where(hit, before(theta * jnp.abs(at.h), margin), at.h)
-    again = lambda carry: (carry[2] < ATTEMPTS) & ~carry[3]  # noqa: E731
-    h, back, *_ = jax.lax.while_loop(again, attempt, (h, margin, jnp.int32(0), jnp.asarray(False)))
+    going = lambda carry: (carry[2] < ATTEMPTS) & ~carry[3]  # noqa: E731
+    h, back, *_ = jax.lax.while_loop(going, attempt, (h, margin, jnp.int32(0), jnp.asarray(False)))
     return Struck(h, which, jnp.where(hit, back, margin))

@@ -132,7 +132,7 @@ def _at_times(task: Task, state: State, rows: _Row, x0: PyTree) -> PyTree:
         at = Moment(j if j.ndim == 0 else j[0], s, task.t0 + s, h)
         env = stepper.attempt(at, stepper.start(at.t, slots["x"]) | slots)
         part = jnp.where(h == 0, 0.0, (jax.lax.stop_gradient(time) - s) / jnp.where(h == 0, 1.0, h))
-        x = stepper.interpolate(at, part, stepper.densify(at, env))
+        x = stepper.value(at, part, stepper.inside(at, env))
         x = moved(select(h == 0, x0, x), time + jnp.zeros_like(s), task.t0, stepper)
         value = output(task, task.t0 + time, x)
         reached = time * sign <= state.s * sign

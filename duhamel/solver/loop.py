@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 
 from duhamel.core.status import Status
 from duhamel.methods.base import Env, Method, Moment, RowMethod, Slots
+from duhamel.methods.newton import afresh
 
 from . import landing as landings
 from .control import CFL, PID, bounded, memory, squared_norm
@@ -112,7 +113,7 @@ def advance(task: Task, state: State) -> tuple[State, Move]:
         struck = strike(stepper, task.events, at, state.slots, env, state.side, whole, _rounding(task, state.s + at.h))
         hit = jnp.any(struck.events, axis=0)
         at = at._replace(h=struck.h)
-        env = jax.lax.cond(jnp.any(hit), lambda: stepper.attempt(at, state.slots), lambda: env)
+        env = jax.lax.cond(jnp.any(hit), lambda: stepper.attempt(at, afresh(state.slots, hit)), lambda: env)
         # The step up to an event is a step like any other, and may fail where the whole one did not.
         again = judge(task, state, env, step._replace(h=at.h, last=step.last & ~hit))
         log_square, accept = (jnp.where(hit, b, a) for a, b in zip((log_square, accept), again, strict=False))

@@ -62,7 +62,7 @@ def _between(
 ) -> tuple[PyTree, Array]:
     """By dense output; a lane that passed no more save times waits for the others."""
     stepper = task.stepper
-    basis = stepper.densify(at, env)
+    basis = stepper.inside(at, env)
     sign = jnp.sign(task.span)
 
     def due(carry: tuple) -> Array:
@@ -74,7 +74,7 @@ def _between(
         time = task.ts[jnp.minimum(saved, task.ts.shape[0] - 1)]
         part = jax.lax.stop_gradient(time) - old.s
         theta = jnp.where(now, part / jnp.where(now, at.h, 1.0), 0.0)
-        x = moved(stepper.interpolate(at, theta, basis), time + jnp.zeros_like(old.s), task.t0, stepper)
+        x = moved(stepper.value(at, theta, basis), time + jnp.zeros_like(old.s), task.t0, stepper)
         value = output(task, task.t0 + time, x)
         return write(buffer, saved, value, now), saved + now
 

@@ -143,4 +143,4 @@ class DenseOutput(eqx.Module):
         at = Moment(j, begin - self.task.t0, begin, h)
         env = stepper.attempt(at, stepper.start(begin, slots["x"]) | slots)
         theta = (t - begin) / jnp.where(h == 0, 1.0, h)
-        return stepper.interpolate(at, theta, stepper.densify(at, env))
+        return stepper.value(at, theta, stepper.inside(at, env))

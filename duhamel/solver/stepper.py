@@ -15,6 +15,7 @@ from duhamel.core.linear import Linear
 from duhamel.core.problem import MassProblem, Problem
 from duhamel.methods.base import Env, Method, Moment, RowMethod, Slots, like, tree_combine
 from duhamel.methods.consistent import restored, velocity
+from duhamel.methods.newton import afresh
 
 from .control import error_scale, squared_norm
 
@@ -100,17 +101,36 @@ class Stepper(eqx.Module):
         return jax.tree.map(lambda rows: rows[0 if rows.shape[0] == 1 else at.index], self.table)
 
     def densify(self, at: Moment, env: Env) -> Env:
-        if self.noise is not None:  # a step of a part begins as the whole one did
-            return {name: env[name] for name in self.method.keep(env)}
         return self.method.densify(self, at, env)
 
     def interpolate(self, at: Moment, theta: Any, basis: Env) -> PyTree:
-        """x(t + theta h). With noise: the method's own step of that length along the same path, since no curve through
-        the ends of a step has the law of what lies between."""
-        if self.noise is None:
-            return self.method.interpolate(self, at, theta, basis)
-        inside = eqx.tree_at(lambda s: (s.noise, s.table), self, (Part(self.noise, at.h), None), is_leaf=_none)
-        return inside.attempt(at._replace(h=theta * at.h), basis)["x1"]
+        """x(t + theta h) on the curve through the step: cheap, and where events are looked for."""
+        return self.method.interpolate(self, at, theta, basis)
+
+    @property
+    def steps_inside(self) -> bool:
+        return self.noise is not None or self.method.steps_inside
+
+    def inside(self, at: Moment, env: Env) -> Env:
+        """What `value` needs of a step."""
+        if self.steps_inside:  # a part of the step begins as the whole one did
+            return {name: env[name] for name in self.method.keep(env)}
+        return self.densify(at, env)
+
+    def value(self, at: Moment, theta: Any, basis: Env) -> PyTree:
+        """x(t + theta h) as it is saved: on the curve through the step, or by the method's own step of that length.
+
+        No curve through the ends of a step has the law of what lies between where there is noise, and none is as good
+        as an implicit step where a stiff equation multiplies what the ends err.
+        """
+        if not self.steps_inside:
+            return self.interpolate(at, theta, basis)
+        noise = None if self.noise is None else Part(self.noise, at.h)
+        part = eqx.tree_at(lambda s: (s.noise, s.table), self, (noise, None), is_leaf=_none)
+        env = part.attempt(at._replace(h=theta * at.h), afresh(basis, True))
+        if "failed" not in env:
+            return env["x1"]
+        return jax.tree.map(lambda leaf: jnp.where(env["failed"], jnp.nan, leaf).astype(leaf.dtype), env["x1"])
 
 
 class Part(BoundNoise):

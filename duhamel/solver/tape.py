@@ -225,7 +225,7 @@ def pull_row(
         if done.landing is not None:
             t1 = t1 + done.landing.ahead
         every = None if nothing(out.every) else eqx.filter(row_of(full, t1, done.slots), eqx.is_inexact_array)
-        basis = full.stepper.densify(done.at, done.env) if timed else None
+        basis = full.stepper.inside(done.at, done.env) if timed else None
         sums = where_or_zero(moved, measures(full, done.at, done.env)) if wants_sums else None
         hit = (done.landing.dt, done.landing.before) if full.events else None
         return eqx.filter(done.slots, eqx.is_inexact_array), every, basis, sums, hit
@@ -282,7 +282,7 @@ def _pull_times(
     def value(basis: PyTree, theta: PyTree, time: Array, now: Array) -> PyTree:
         full = with_times(task, theta, rest)
         part = jnp.where(now, (jax.lax.stop_gradient(time) - s) / jnp.where(now, h, 1.0), 0.0)
-        x = full.stepper.interpolate(Moment(row.j, s, task.t0 + s, h), part, basis)
+        x = full.stepper.value(Moment(row.j, s, task.t0 + s, h), part, basis)
         return output(full, task.t0 + time, moved(x, time + jnp.zeros_like(s), task.t0, full.stepper))
 
     def body(carry: tuple) -> tuple:
