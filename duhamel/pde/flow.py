@@ -15,6 +15,7 @@ from jax.core import Tracer
 from duhamel.core.linear import like
 from duhamel.core.types import Field, Spectrum
 
+from .coefficients import varies
 from .equation import Box, Equation, exactly
 from .navier_stokes import velocity_symbols
 
@@ -34,6 +35,7 @@ class NavierStokes3D(Equation):
 
     dims: ClassVar[tuple[int, ...]] = (3,)
     fields: ClassVar[tuple[str, ...]] = ("u", "v", "w")
+    numbers: ClassVar[tuple[str, ...]] = ("viscosity",)
     viscosity: Any = 0.01
     dealias: float | int = eqx.field(static=True, default=2 / 3)
 
@@ -100,6 +102,7 @@ class Boussinesq(Equation):
 
     dims: ClassVar[tuple[int, ...]] = (2,)
     fields: ClassVar[tuple[str, ...]] = ("w", "b")
+    numbers: ClassVar[tuple[str, ...]] = ("viscosity", "diffusivity", "stratification")
     viscosity: Any = 1e-3
     diffusivity: Any = 1e-3
     stratification: Any = 0.0
@@ -175,10 +178,16 @@ class MagneticFlow2D(Equation):
 
     dims: ClassVar[tuple[int, ...]] = (2,)
     fields: ClassVar[tuple[str, ...]] = ("z+", "z-")
+    numbers: ClassVar[tuple[str, ...]] = ("viscosity", "resistivity")
     viscosity: Any = 5e-3
     resistivity: Any = 5e-3
-    field: tuple[Any, Any] = (0.0, 0.0)
+    field: Any = (0.0, 0.0)
     dealias: float | int = eqx.field(static=True, default=2 / 3)
+
+    def check(self, grid: Box) -> None:
+        if len(tuple(self.field)) != 2 or any(varies(B) for B in self.field):
+            raise ValueError(f"MagneticFlow2D: field = {self.field!r} is the mean field, two numbers (Bx, By).")
+        super().check(grid)
 
     def symbol(self, grid: Box) -> Any:
         square = grid.laplacian()

@@ -130,6 +130,11 @@ class Grid:
         """`to_modes`: on a periodic box, which has no lift, the two are one."""
         return self.to_modes(u, real)
 
+    def project_slope(self, u: Field, axis: int, real: bool = True) -> Spectrum:
+        """Modes of du/dx along one axis, of a function given at the points."""
+        modes = self.to_modes(u, real)
+        return like(self.derivative(axis, 1, real), modes) * modes
+
     def slope(self, modes: Spectrum, axis: int = 0, order: int = 1, real: bool = True) -> Field:
         """The `order`-th derivative along one axis, at the points."""
         return self.to_points(like(self.derivative(axis, order, real), modes) * modes, real)

@@ -39,6 +39,7 @@ class NavierStokes2D(Equation):
     """
 
     dims: ClassVar[tuple[int, ...]] = (2,)
+    numbers: ClassVar[tuple[str, ...]] = ("viscosity", "drag", "forcing")
     viscosity: Any = 1e-3
     drag: Any = 0.0
     forcing: Any = 0.0
@@ -69,11 +70,10 @@ class NavierStokes2D(Equation):
     def _curl_of_force(self, grid: Box) -> np.ndarray:
         """Modes of curl f = -f_y for a force of amplitude 1."""
         if self.force == "diagonal":
-            places = zip(grid.coordinates(), grid.start, grid.length, strict=True)
-            s = 2 * np.pi * self.forcing_mode * np.asarray(sum((x - a) / side for x, a, side in places))
+            places = zip(grid.coordinates(), grid.length, strict=True)
+            s = 2 * np.pi * self.forcing_mode * np.asarray(sum(x / side for x, side in places))
             return np.fft.rfftn(np.sin(s) + np.cos(s))
-        k = 2 * np.pi * self.forcing_mode / grid.length[1]
-        y = grid.length[1] * np.arange(grid.shape[1]) / grid.shape[1]
+        k, y = 2 * np.pi * self.forcing_mode / grid.length[1], grid.coordinates()[1]
         return np.fft.rfftn(np.broadcast_to(-k * np.cos(k * y), grid.shape))
 
     def _check_forcing(self, grid: Box) -> None:

@@ -174,12 +174,17 @@ class Space:
         """Modes of a field with the conditions' values; for products and forces, which have none, see `project`."""
         return self.project(u - like(self.lift, u) if self.has_lift else u, real)
 
-    def project(self, u: Field, real: bool = True) -> Field:
-        """Modes of any function: its L2 projection onto them."""
+    def project(self, u: Field, real: bool = True, slope: int | None = None) -> Field:
+        """Modes of any function: its L2 projection onto them. slope: see `project_slope`."""
         del real
         for k, axis in enumerate(self.parts):
-            u = along(axis.forward, u, k - self.dim)
+            u = along(axis.forward_slope if k == slope else axis.forward, u, k - self.dim)
         return u
+
+    def project_slope(self, u: Field, axis: int, real: bool = True) -> Field:
+        """Modes of du/dx along one axis in the weak sense, of a function given at the points: (phi, du/dx) = -(phi',
+        u), without what stands at walls."""
+        return self.project(u, real, axis)
 
     def to_points(self, modes: Spectrum | Field, real: bool = True) -> Field:
         return self.slope(modes, 0, 0, real)

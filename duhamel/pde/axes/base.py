@@ -68,6 +68,10 @@ class Axis(ABC):
     def backward(self, modes: Any, order: int = 0) -> Any:
         """(..., modes) -> (..., n): the field at the points, or its `order`-th derivative."""
 
+    def forward_slope(self, u: Any) -> Any:
+        """(..., n) -> (..., modes): the modes of df/dx in the weak sense, -(phi_m', f), without what the walls add."""
+        raise NotImplementedError(f"a {type(self).__name__} axis has no weak derivative.")
+
     @abstractmethod
     def at(self, x: np.ndarray, order: int = 0) -> np.ndarray:
         """(len(x), modes): phi_m, or a derivative, anywhere on the axis."""

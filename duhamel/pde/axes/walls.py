@@ -28,6 +28,19 @@ class Walled(Axis):
     def lifts(self, order: int = 0) -> np.ndarray:
         return _lifts(self, order)
 
+    @abstractmethod
+    def tests(self, x: np.ndarray) -> np.ndarray:
+        """(len(x), modes): what the equation is tested with, as `forward` scales it."""
+
+    def interpolation(self, x: np.ndarray, order: int = 0) -> np.ndarray:
+        """(len(x), n): values at the points to those of their polynomial, or of a derivative of it, anywhere."""
+        s = 2 * (np.asarray(x, float) - self.start) / self.length - 1
+        inner = 2 * (self.points - self.start) / self.length - 1
+        columns = np.eye(self.n)
+        bent = chebyshev.chebder(columns, order) if order else columns
+        values = chebyshev.chebval(s, bent).T * (2 / self.length) ** order  # chebval: (columns, len(s))
+        return np.linalg.solve(chebyshev.chebvander(inner, self.n - 1).T, values.T).T
+
     @property
     def takes_constants(self) -> bool:
         return all(side.terms.get(0, 0) == 0 for end in self.ends for side in end)
