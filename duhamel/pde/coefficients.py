@@ -1,10 +1,10 @@
 """Parameters that vary in space: D(x), r(x), V(x), and what belongs to the linear part of them.
 
-    D(x) = D0 + d(x),   D0 = (min D + max D)/2: the level, a number, goes to L; d, the rest, to N
+    r(x) = r0 + s(x),   r0 = (min r + max r)/2: the level, a number, goes to L; s, the rest, to N
+    D(x) = D0 + d(x),   D0 = max D,  so that div(D grad u) = D0 Laplacian(u) + div(d grad u)
 
-so that div(D grad u) = D0 Laplacian(u) + div(d grad u). With D > 0 the rest is smaller than the level everywhere, and
-methods that treat L exactly or implicitly damp what N would amplify: steps stay limited by accuracy. A parameter is a
-number, a function of the coordinates, or an array with one value per point; `Equation.varying` names those that may be
+With -D0 < d <= 0 exponential methods of every order, SBDF2, ARS222 and ARS443 damp all waves at every step
+length, so that steps are limited by accuracy alone (`check_explicit_diffusion` has the others). A parameter is a number, a function of the coordinates, or an array with one value per point; `Equation.varying` names those that may be
 more than a number, `Equation.numbers` those that may not.
 
 Diffusion is taken in its weak form, (phi, div(d grad u)) = -(grad phi, d grad u) + what passes the walls, which needs
@@ -91,17 +91,20 @@ def _any_varies(value: Any) -> bool:
     return any(map(varies, value)) if isinstance(value, tuple | list) else varies(value)
 
 
-def level(value: Any) -> Any:
-    """The number in the middle of a field's range; in float64 on the host where it is concrete."""
+def level(value: Any, top: bool = False) -> Any:
+    """The number in the middle of a field's range, or its largest value (`top`: a diffusivity); in float64 on the host
+    where it is concrete."""
     if isinstance(value, Tracer):
-        return (jnp.min(value) + jnp.max(value)) / 2 if np.ndim(value) else value
+        most = jnp.max(value)
+        return value if np.ndim(value) == 0 else most if top else (jnp.min(value) + most) / 2
     value = np.asarray(value, np.float64)
-    return (value.min() + value.max()) / 2 if value.ndim else value[()]
+    return value[()] if value.ndim == 0 else value.max() if top else (value.min() + value.max()) / 2
 
 
-def rest(here: Any, base: Any) -> Any:
-    """d(x) at the points `here`, where `base` is the same parameter at the points of the box itself; None: no field."""
-    return here - level(base) if np.ndim(base) else None
+def rest(here: Any, base: Any, top: bool = False) -> Any:
+    """What is left at the points `here`, where `base` is the same parameter at the points of the box itself; None: it
+    is a number."""
+    return here - level(base, top) if np.ndim(base) else None
 
 
 def diffusion(grid: Box, modes: Any, d: Any) -> Any:

@@ -48,14 +48,14 @@ class ReactionDiffusion(Equation):
 
     def symbol(self, grid: Box) -> Any:
         parts = zip(*self._linear_at(grid), strict=True)
-        symbols = [level(D) * grid.laplacian() + level(rate) for D, rate in parts]
+        symbols = [level(D, top=True) * grid.laplacian() + level(rate) for D, rate in parts]
         return symbols[0] if len(symbols) == 1 else stack(symbols)
 
     def nonlinear(self, grid: Box) -> Callable:
         keep, here = grid.mask(self.dealias), placed(self, grid)
         spread, grow = (
-            [rest(on_points(v, grid), base) for v, base in zip(fine, coarse, strict=True)]
-            for fine, coarse in zip(here.linear_part(), self._linear_at(plain(grid)), strict=True)
+            [rest(on_points(v, grid), base, top) for v, base in zip(fine, coarse, strict=True)]
+            for top, fine, coarse in zip((True, False), here.linear_part(), self._linear_at(grid), strict=True)
         )
 
         def N(t: Any, x: Spectrum) -> Spectrum:

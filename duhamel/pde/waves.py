@@ -45,13 +45,13 @@ class Advection(Equation):
     def symbol(self, grid: Box) -> Any:
         here = placed(self._by_axis(grid.dim), plain(grid))
         drift = sum(level(c) * grid.derivative(axis) for axis, c in enumerate(here.velocity))
-        return level(here.diffusivity) * grid.laplacian() - drift
+        return level(here.diffusivity, top=True) * grid.laplacian() - drift
 
     def nonlinear(self, grid: Box) -> Callable:
         each = self._by_axis(grid.dim)
         base, here = placed(each, plain(grid)), placed(each, grid)
         faster = [rest(c, b) for c, b in zip(here.velocity, base.velocity, strict=True)]
-        spread, keep = rest(here.diffusivity, base.diffusivity), grid.mask(self.dealias)
+        spread, keep = rest(here.diffusivity, base.diffusivity, top=True), grid.mask(self.dealias)
 
         def N(t: Any, x: Spectrum) -> Spectrum:
             del t
