@@ -107,6 +107,24 @@ def rest(here: Any, base: Any, top: bool = False) -> Any:
     return here - level(base, top) if np.ndim(base) else None
 
 
+def strength(grid: Box, D: Any) -> tuple[Any, Any]:
+    """(largest rate of div(d grad u), the part of it in that of D0 Laplacian(u)) of a diffusivity; 0 of a number."""
+    if np.ndim(D) == 0:
+        return 0.0, 0.0
+    if isinstance(D, Tracer):
+        return D, 0.0
+    fastest = 0.0
+    for k in range(grid.dim):
+        part = grid.parts[k] if isinstance(grid, Space) else None
+        if part is None:
+            values = grid.derivative(k, 2)
+        else:
+            values = part.square if part.diagonal else np.linalg.eigvals(part.matrix(2))
+        fastest += float(np.abs(values).max())
+    top, least = float(np.max(D)), float(np.min(D))
+    return (top - least) * fastest, (top - least) / top if top > 0 else 1.0
+
+
 def diffusion(grid: Box, modes: Any, d: Any) -> Any:
     """Modes of div(d grad u), d at the points; lifts are part of u."""
     total: Any = 0.0

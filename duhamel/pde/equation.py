@@ -86,6 +86,11 @@ class Equation(eqx.Module):
         mixes = len(self.fields) > 1 and symbol.ndim == grid.dim + 2
         return Coupled(symbol) if mixes else Diagonal(symbol)
 
+    def explicit_diffusion(self, grid: Box) -> tuple[Any, Any]:
+        """(largest rate at which diffusion in N damps a mode, that as a part of L's), where a diffusivity is a field."""
+        del grid
+        return 0.0, 0.0
+
     def shape(self, grid: Box) -> tuple[int, ...]:
         """Of a field at the points."""
         return grid.shape if len(self.fields) == 1 else (len(self.fields), *grid.shape)

@@ -14,12 +14,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from scipy.special import expit
 
 from duhamel.core.linear import like
 from duhamel.core.types import Field, Spectrum
 
-from .coefficients import check_parameters, diffusion, level, on_points, placed, plain, rest
+from .coefficients import check_parameters, diffusion, level, on_points, placed, plain, rest, strength
 from .equation import Box, Equation, exactly, stack
 from .grid import Grid
 from .space import Space
@@ -82,6 +83,10 @@ class ReactionDiffusion(Equation):
         if len(self.fields) == 1:
             return what(x, 0)
         return jnp.stack([what(x[i], i) for i in range(len(self.fields))])
+
+    def explicit_diffusion(self, grid: Box) -> tuple[Any, Any]:
+        each = [strength(grid, D) for D in self._linear_at(grid)[0]]
+        return next((one for one in each if isinstance(one[0], Tracer)), max(each))
 
     def check(self, grid: Box) -> None:
         check_parameters(self, grid)

@@ -17,7 +17,7 @@ from jax.core import Tracer
 from duhamel.core.linear import like
 from duhamel.core.types import Field, Spectrum
 
-from .coefficients import check_parameters, diffusion, level, on_points, placed, plain, rest, varies
+from .coefficients import check_parameters, diffusion, level, on_points, placed, plain, rest, strength, varies
 from .equation import Box, Equation, exactly
 from .grid import Grid
 from .operator import Operator
@@ -64,6 +64,9 @@ class Advection(Equation):
             return rate if spread is None else rate + like(keep, x) * diffusion(grid, x, spread)
 
         return N
+
+    def explicit_diffusion(self, grid: Box) -> tuple[Any, Any]:
+        return strength(grid, placed(self._by_axis(grid.dim), plain(grid)).diffusivity)
 
     def check(self, grid: Box) -> None:
         each = self._by_axis(grid.dim)
