@@ -12,6 +12,7 @@ from jaxtyping import Array
 from duhamel.core.linear import like
 from duhamel.core.types import Field, Spectrum
 
+from .coefficients import plain
 from .equation import Box, Equation, exactly
 
 
@@ -69,11 +70,11 @@ class NavierStokes2D(Equation):
 
     def _curl_of_force(self, grid: Box) -> np.ndarray:
         """Modes of curl f = -f_y for a force of amplitude 1."""
+        x, y = plain(grid).coordinates()
         if self.force == "diagonal":
-            places = zip(grid.coordinates(), grid.length, strict=True)
-            s = 2 * np.pi * self.forcing_mode * np.asarray(sum(x / side for x, side in places))
+            s = 2 * np.pi * self.forcing_mode * (x / grid.length[0] + y / grid.length[1])
             return np.fft.rfftn(np.sin(s) + np.cos(s))
-        k, y = 2 * np.pi * self.forcing_mode / grid.length[1], grid.coordinates()[1]
+        k = 2 * np.pi * self.forcing_mode / grid.length[1]
         return np.fft.rfftn(np.broadcast_to(-k * np.cos(k * y), grid.shape))
 
     def _check_forcing(self, grid: Box) -> None:

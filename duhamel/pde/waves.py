@@ -84,14 +84,15 @@ class Advection(Equation):
     def _by_axis(self, dim: int) -> "Advection":
         """With one velocity per axis, as a tuple."""
         c = self.velocity
-        one = not isinstance(c, tuple | list) and (callable(c) or np.ndim(c) == 0 or dim == 1 and np.shape(c) != (1,))
-        c = (c,) * dim if one else (c,) if np.ndim(c) == dim > 1 and np.shape(c)[0] != dim else tuple(c)
+        if not isinstance(c, tuple | list):
+            alone = callable(c) or np.ndim(c) == 0 or (dim == 1 and np.shape(c) != (1,))
+            c = (c,) * dim if alone else tuple(c)
         if len(c) != dim:
             raise ValueError(
                 f"velocity has {len(c)} components and the box {dim} axes; give one for each: a tuple of numbers, of "
                 "arrays over the points or of functions of the coordinates."
             )
-        return replace(self, velocity=c)
+        return replace(self, velocity=tuple(c))
 
     def initial(self, grid: Box) -> np.ndarray:
         """A smooth bump that is periodic, exp(cos)."""
