@@ -20,8 +20,9 @@ from duhamel.solver.save import Save
 from duhamel.solver.solution import Solution, SolveError
 from duhamel.solver.solve import solve as solve_ode
 
+from .arguments import as_floating
 from .equation import Box, Equation, with_arrays
-from .posed import advice_on_growth, as_floating, check_explicit_diffusion, check_kinds, check_posed, check_seam
+from .posed import advice_on_growth, check_explicit_diffusion, check_kinds, check_posed, check_seam
 from .stability import longest_step
 
 

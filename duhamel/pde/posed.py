@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
@@ -180,13 +179,3 @@ def check_seam(grid: Box, u0: np.ndarray) -> None:
                 f"{a:g} + {s:g} j/{n}, j = 0..{n - 1}, the end left out (grid.coordinates()).",
                 stacklevel=4,
             )
-
-
-def as_floating(u0: Any) -> Any:
-    """u0 as an array of floating or complex numbers; half precision, in which there are no transforms, as float32."""
-    u0 = u0 if isinstance(u0, Tracer) else jnp.asarray(u0) if not isinstance(u0, np.ndarray) else u0
-    if u0.dtype.kind not in "fciub" and not jnp.issubdtype(u0.dtype, jnp.inexact):
-        raise TypeError(f"u0 holds {u0.dtype}; the first field is an array of numbers.")
-    if not jnp.issubdtype(u0.dtype, jnp.inexact):
-        return u0.astype(jnp.result_type(float))
-    return u0.astype(jnp.float32) if jnp.finfo(u0.dtype).bits < 32 else u0

@@ -8,6 +8,8 @@ import numpy as np
 
 from duhamel.core.grid import Number
 
+from ..arguments import number, whole
+
 
 @dataclass(frozen=True)
 class Axis(ABC):
@@ -21,6 +23,9 @@ class Axis(ABC):
     start: float = 0.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "n", whole(self.n, "n"))  # NumPy's numbers are welcome
+        object.__setattr__(self, "length", number(self.length, "length"))
+        object.__setattr__(self, "start", number(self.start, "start"))
         if self.n < 4:
             raise ValueError(f"n = {self.n}: an axis needs at least 4 points.")
         if not (np.isfinite(self.length) and self.length > 0):

@@ -1,6 +1,6 @@
 """Ideal magnetohydrodynamics: a conducting gas and its magnetic field."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -26,6 +26,7 @@ class MHD(Law):
     electric field there (flux-CT, G. Toth, J. Comput. Phys. 161 (2000) 605).
     """
 
+    numbers: ClassVar[tuple[str, ...]] = ("gamma",)
     gamma: Any = 5 / 3
     dim: int = eqx.field(static=True, default=1)
 
