@@ -23,6 +23,7 @@ from duhamel.solver.solve import solve as solve_ode
 from .arguments import as_floating
 from .equation import Box, Equation, with_arrays
 from .posed import advice_on_growth, check_explicit_diffusion, check_kinds, check_posed, check_seam
+from .space import Space
 from .stability import longest_step
 
 
@@ -49,7 +50,8 @@ def solve(
         sol = pde.solve(pde.KdV(), pde.periodic(256, 40.0), None, 1.0, steps=800)    # sol.x: u(1, x), (256,)
         sol = pde.solve(equation, grid, u0, np.linspace(0, 10, 101), dt=1e-2)        # sol.x: (101, *grid.shape)
         sol = pde.solve(pde.Heat(), pde.box(pde.Legendre(48, 1.0, left=pde.Dirichlet(1.0))), u0, 1.0, steps=100)
-        beat = pde.Dirichlet(lambda t: jnp.sin(t))     # values at walls may vary in time
+        beat = pde.Dirichlet(lambda t: jnp.sin(t))     # values at walls may vary in time,
+    warm = pde.Dirichlet(lambda t, y: y * (1 - y))     # and along them
 
     u0        field at the points of the grid, float32 or float64 (complex for NLSE), or None: `equation.initial(grid)`;
               or a Solution of the same equation, box and method: goes on from where it stopped, t0 is where it began
@@ -68,6 +70,8 @@ def solve(
     check_kinds(equation, grid)
     equation.check(grid)
     method = ETDRK4() if method is None else method
+    if isinstance(grid, Space):
+        grid.check_walls(t0)
     again = isinstance(u0, Solution)
     x0 = _state_of(equation, grid, u0) if again else first_modes(equation, grid.at(t0), u0)
     begin = u0.t1 if again else t0
