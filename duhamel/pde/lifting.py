@@ -60,10 +60,12 @@ def given(parts: tuple[Axis, ...], k: int, t: Any) -> Any:
         else:
             found = value(t) if callable(value) else np.float64(value)
         found = found if isinstance(found, Tracer) else jnp.asarray(found) if callable(value) else np.asarray(found)
-        if found.ndim and np.broadcast_shapes(found.shape, tuple(map(len, others))) != tuple(map(len, others)):
+        wall = tuple(map(len, others))
+        fits = found.ndim <= len(wall) and all(n in (1, m) for n, m in zip(found.shape[::-1], wall[::-1], strict=False))
+        if not fits:
             raise ValueError(
-                f"what is prescribed at an end of axis {k} has shape {found.shape}, and the wall "
-                f"{tuple(map(len, others))} points; return one value per point, or one for all."
+                f"what is prescribed at an end of axis {k} has shape {found.shape}, and the wall {wall} points; return "
+                "one value per point, or one for all."
             )
         if found.ndim:
             found = found.reshape((1,) * (len(others) - found.ndim) + found.shape)

@@ -51,9 +51,10 @@ def check_kinds(equation: Any, grid: Any) -> None:
 def check_posed(equation: Equation, grid: Box, t0: Any, t1_or_ts: Any, eps: float) -> None:
     """Refuses what cannot have a right digit: growth without bound in the wave number, beyond 1/eps on this grid."""
     traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((equation, t0, t1_or_ts)))
-    if traced or not grows_without_bound(equation, grid, span := _span(t0, t1_or_ts)):
+    if traced:
         return
-    growth = growth_of_linear(equation, grid, span)
+    span = _span(t0, t1_or_ts)
+    growth = max((growth_of_linear(one, grid, span) for one in growing_without_bound(equation, grid, span)), default=0.0)
     if growth > -np.log(eps):
         title, back = type(equation).__name__, span < 0
         remedy = (
@@ -72,11 +73,12 @@ def _span(t0: Any, t1_or_ts: Any) -> float:
     return float(np.asarray(t1_or_ts, float).reshape(-1)[-1]) - float(t0)
 
 
-def grows_without_bound(equation: Equation, grid: Box, span: float) -> bool:
-    """Whether waves far shorter than those of the grid grow, and twice as short ones faster still."""
+def growing_without_bound(equation: Equation, grid: Box, span: float) -> list[Equation]:
+    """The equation, with numbers for its fields, where waves far shorter than those of the grid grow, and twice as
+    short ones faster still."""
     if Grid not in equation.spaces:
-        return False
-    most = {1: 64, 2: 64, 3: 16}[grid.dim]
+        return []
+    most, found = {1: 64, 2: 64, 3: 16}[grid.dim], []
     shape = tuple(min(n, most) for n in grid.shape)
     for numbers in _extremes(equation, grid):
         rates = []
@@ -85,12 +87,12 @@ def grows_without_bound(equation: Equation, grid: Box, span: float) -> bool:
             try:
                 values = np.sign(span) * eigenvalues(numbers, box)
             except (ValueError, TypeError, AttributeError, IndexError):  # an own symbol, made for one box alone
-                return False
+                return []
             top = float(np.real(values).max())
             rates.append(top if top > 1e-3 * np.abs(values).max() else 0.0)
         if rates[1] > 1.5 * rates[0] > 0:
-            return True
-    return False
+            found.append(numbers)
+    return found
 
 
 def _extremes(equation: Equation, grid: Box) -> list[Equation]:
