@@ -13,12 +13,12 @@ Counts = Count | Sequence[Any] | np.ndarray
 Lengths = float | int | np.number | Sequence[Any] | np.ndarray
 
 
-def whole(value: Any, name: str) -> int:
+def whole(value: Any, name: str, what: str = "a number of points", such: int = 64) -> int:
     """A whole number, Python's."""
     try:
         return operator.index(value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value)
     except TypeError:
-        raise TypeError(f"{name} = {value!r}: a number of points is a whole number, such as 64.") from None
+        raise TypeError(f"{name} = {value!r}: {what} is a whole number, such as {such}.") from None
 
 
 def counts(value: Any, name: str = "shape") -> tuple[int, ...]:

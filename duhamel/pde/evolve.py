@@ -20,7 +20,7 @@ from duhamel.solver.save import Save
 from duhamel.solver.solution import Solution, SolveError
 from duhamel.solver.solve import solve as solve_ode
 
-from .arguments import as_floating
+from .arguments import as_floating, whole
 from .equation import Box, Equation, with_arrays
 from .posed import advice_on_growth, check_explicit_diffusion, check_kinds, check_posed, check_seam
 from .space import Space
@@ -28,8 +28,8 @@ from .stability import longest_step
 
 
 def solve(
-    equation: Equation,
-    grid: Box,
+    equation: Any,
+    grid: Any,
     u0: Any,
     t1_or_ts: Any,
     *,
@@ -215,7 +215,7 @@ def _state_of(equation: Equation, grid: Box, solution: Solution) -> Spectrum:
     return x1
 
 
-def _control(steps: int | None, dt: Any, control: PID | Fixed | None, t0: Any, t1_or_ts: Any) -> PID | Fixed:
+def _control(steps: Any, dt: Any, control: PID | Fixed | None, t0: Any, t1_or_ts: Any) -> PID | Fixed:
     given = sum(v is not None for v in (steps, dt, control))
     if given != 1:
         raise ValueError(
@@ -224,7 +224,7 @@ def _control(steps: int | None, dt: Any, control: PID | Fixed | None, t0: Any, t
     if control is not None:
         return control
     if steps is not None:
-        return Fixed(steps)
+        return Fixed(whole(steps, "steps", "the number of steps", 800))
     if any(isinstance(t, Tracer) for t in (t0, t1_or_ts, dt)):
         raise ValueError("dt with traced times does not tell the number of steps: give steps=N.")
     span = abs(float(np.asarray(t1_or_ts).reshape(-1)[-1]) - float(t0))

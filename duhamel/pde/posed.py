@@ -54,7 +54,9 @@ def check_posed(equation: Equation, grid: Box, t0: Any, t1_or_ts: Any, eps: floa
     if traced:
         return
     span = _span(t0, t1_or_ts)
-    growth = max((growth_of_linear(one, grid, span) for one in growing_without_bound(equation, grid, span)), default=0.0)
+    growth = max(
+        (growth_of_linear(one, grid, span) for one in growing_without_bound(equation, grid, span)), default=0.0
+    )
     if growth > -np.log(eps):
         title, back = type(equation).__name__, span < 0
         remedy = (

@@ -29,11 +29,11 @@ from .space import Space
 class ReactionDiffusion(Equation):
     """Abstract: a subclass gives the coefficient of diffusion and the linear rate of each field, and the reaction.
 
-        class Own(ReactionDiffusion):
-            varying = ("capacity",)
-            capacity: Any = 1.0
-            def linear_part(self): return (0.1,), (1.0,)
-            def reaction(self, u): return -u * u / self.capacity
+    class Own(ReactionDiffusion):
+        varying = ("capacity",)
+        capacity: Any = 1.0
+        def linear_part(self): return (0.1,), (1.0,)
+        def reaction(self, u): return -u * u / self.capacity
     """
 
     dims: ClassVar[tuple[int, ...]] = (1, 2, 3)

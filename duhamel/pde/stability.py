@@ -83,9 +83,7 @@ class Forecast:
             )
 
 
-def forecast(
-    equation: Equation, grid: Box, u0: Any = None, dt: float | int = 1.0, method: Method | None = None
-) -> Forecast:
+def forecast(equation: Any, grid: Any, u0: Any = None, dt: float | int = 1.0, method: Method | None = None) -> Forecast:
     """What a step of length dt meets: stiffness, Courant number, eigenvalues of N', and the longest stable step.
 
         print(pde.forecast(pde.KdV(), pde.periodic(256, 40.0), None, 1e-2))

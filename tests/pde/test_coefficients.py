@@ -43,7 +43,9 @@ def test_what_cannot_vary_is_named(name, parameter, given):
         EQUATIONS[name](**{parameter: given}).check(grid)
 
 
-@pytest.mark.parametrize("space", [periodic(16, 1.0), box(Cosine(16, 1.0)), box(Legendre(24, 1.0))], ids=["ring", "cos", "leg"])
+@pytest.mark.parametrize(
+    "space", [periodic(16, 1.0), box(Cosine(16, 1.0)), box(Legendre(24, 1.0))], ids=["ring", "cos", "leg"]
+)
 @pytest.mark.parametrize(
     ("name", "parameter"), [(n, p) for n, kind in EQUATIONS.items() if 1 in kind.dims for p in kind.varying]
 )

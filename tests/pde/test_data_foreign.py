@@ -8,7 +8,9 @@ from duhamel.pde.data.files import read
 h5py = pytest.importorskip("h5py")
 
 
-@pytest.mark.parametrize(("axes", "kind"), [(("theta", "phi"), "equiangular"), (("log_r", "theta", "phi"), "spherical")])
+@pytest.mark.parametrize(
+    ("axes", "kind"), [(("theta", "phi"), "equiangular"), (("log_r", "theta", "phi"), "spherical")]
+)
 def test_curvilinear_axes_of_the_well(tmp_path, axes, kind):
     path, space = tmp_path / "sphere.hdf5", (4,) * len(axes)
     with h5py.File(path, "w") as f:

@@ -41,7 +41,9 @@ def test_largest_eigenvalues_of_viscosity_and_dispersion():
 def test_default_steps_of_kdv_burgers_are_stable(beta, gamma, scheme):
     mesh, grid = volumes.box(200, 16.0), pde.periodic(400, 16.0)
     (x,), (fine,) = mesh.centres(), grid.coordinates()
-    found = volumes.solve(volumes.KdVBurgers(0.5, beta, gamma), mesh, np.sin(np.pi * x / 8)[None], 4.0, reconstruct=scheme)
+    found = volumes.solve(
+        volumes.KdVBurgers(0.5, beta, gamma), mesh, np.sin(np.pi * x / 8)[None], 4.0, reconstruct=scheme
+    )
     truth = pde.solve(pde.KdVBurgers(0.5, beta, gamma), grid, np.sin(np.pi * fine / 8), 4.0, steps=400).x
     assert np.abs(np.asarray(found.x[0]) - np.asarray(truth)[1::2]).max() < 0.02
 
@@ -72,7 +74,9 @@ def carried(x, t):
 
 
 @pytest.mark.parametrize("given", ["function", "array"])
-@pytest.mark.parametrize(("scheme", "order", "n"), [(volumes.MUSCL(), 2, 80), (volumes.WENO5(), 5, 40)], ids=["muscl", "weno"])
+@pytest.mark.parametrize(
+    ("scheme", "order", "n"), [(volumes.MUSCL(), 2, 80), (volumes.WENO5(), 5, 40)], ids=["muscl", "weno"]
+)
 def test_advection_with_a_velocity_that_varies(given, scheme, order, n):
     nodes, weights = np.polynomial.legendre.leggauss(6)
     errors = []
@@ -115,7 +119,9 @@ def test_an_own_law_with_a_field():
             return c, c
 
     mesh = volumes.box(40)
-    found = volumes.solve(Traffic(lambda x: 1.5 + 0 * x), mesh, 0.3 + 0.1 * np.sin(2 * np.pi * mesh.centres()[0])[None], 0.2)
+    found = volumes.solve(
+        Traffic(lambda x: 1.5 + 0 * x), mesh, 0.3 + 0.1 * np.sin(2 * np.pi * mesh.centres()[0])[None], 0.2
+    )
     same = volumes.solve(Traffic(1.5), mesh, 0.3 + 0.1 * np.sin(2 * np.pi * mesh.centres()[0])[None], 0.2)
     np.testing.assert_allclose(found.x, same.x, atol=1e-13)
 

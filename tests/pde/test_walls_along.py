@@ -79,7 +79,9 @@ def test_derivatives_by_the_source_and_by_the_walls():
 
 def test_a_box_without_walls():
     found = elliptic.spectral(periodic((12, 12), 2 * np.pi), lambda x, y: 2 * jnp.cos(x) * jnp.cos(y))
-    np.testing.assert_allclose(found.u, np.cos(found_x := periodic(12, 2 * np.pi).coordinates()[0])[:, None] * np.cos(found_x), atol=1e-13)
+    np.testing.assert_allclose(
+        found.u, np.cos(found_x := periodic(12, 2 * np.pi).coordinates()[0])[:, None] * np.cos(found_x), atol=1e-13
+    )
     excess = elliptic.spectral(periodic(12, 1.0), 3.0, project=True)
     assert float(excess.imbalance) == pytest.approx(3.0) and float(jnp.abs(excess.u).max()) < 1e-12
 
@@ -93,8 +95,12 @@ def cooling(t, x, y):
 
 def test_heat_between_walls_whose_values_vary_along_them_and_in_time():
     space = box(
-        Legendre(18, 1.0, left=Dirichlet(lambda t, y: cooling(t, 0.0, y)), right=Dirichlet(lambda t, y: cooling(t, 1.0, y))),
-        Legendre(18, 1.0, left=Dirichlet(lambda t, x: cooling(t, x, 0.0)), right=Dirichlet(lambda t, x: cooling(t, x, 1.0))),
+        Legendre(
+            18, 1.0, left=Dirichlet(lambda t, y: cooling(t, 0.0, y)), right=Dirichlet(lambda t, y: cooling(t, 1.0, y))
+        ),
+        Legendre(
+            18, 1.0, left=Dirichlet(lambda t, x: cooling(t, x, 0.0)), right=Dirichlet(lambda t, x: cooling(t, x, 1.0))
+        ),
     )
     x, y = space.coordinates()
     found = pde.solve(pde.Heat(D), space, np.asarray(cooling(0.0, x, y)), 1.0, steps=20).x
@@ -143,7 +149,10 @@ def test_a_moving_wall_and_a_conductivity_that_varies():
 @pytest.mark.parametrize(
     ("build", "words"),
     [
-        (lambda: box(Legendre(12, 1.0, left=Dirichlet(1.0)), Legendre(12, 1.0)), "contradict each other in the corners"),
+        (
+            lambda: box(Legendre(12, 1.0, left=Dirichlet(1.0)), Legendre(12, 1.0)),
+            "contradict each other in the corners",
+        ),
         (lambda: solve_on(Legendre(12, 1.0)), "contradict each other in the corners"),
         (lambda: solve_on(Sine(12, 1.0)), "contradict each other in the corners"),
         (lambda: solve_on(Cosine(12, 1.0)), "contradict each other in the corners"),

@@ -18,9 +18,9 @@ class Axis(ABC):
     Arrays carry the axis last in `forward` and `backward`; a `Space` moves it there and back.
     """
 
-    n: int
-    length: float
-    start: float = 0.0
+    n: Any  # int and floats once it is made
+    length: Any
+    start: Any = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n", whole(self.n, "n"))  # NumPy's numbers are welcome

@@ -47,8 +47,12 @@ class Steady(eqx.Module):
                     f"on a {type(box).__name__} of modes -Laplace u + c u = f is solved, by `spectral`, with no other "
                     "solver and no coefficient a: take el.box(...), a box of cells."
                 )
-            if not (isinstance(self.sides, Dirichlet) and not callable(self.sides.value) and np.all(self.sides.value == 0)):
-                raise ValueError("sides are given, and the axes of this box have conditions of their own; leave them out.")
+            if not (
+                isinstance(self.sides, Dirichlet) and not callable(self.sides.value) and np.all(self.sides.value == 0)
+            ):
+                raise ValueError(
+                    "sides are given, and the axes of this box have conditions of their own; leave them out."
+                )
             return spectral(box, f, c, **options)
         return solve(self.system(box), f, solver, **options)
 

@@ -18,7 +18,7 @@ from duhamel.solver.save import Save
 from duhamel.solver.solution import Solution, SolveError
 from duhamel.solver.solve import solve as solve_ode
 
-from ..arguments import as_floating
+from ..arguments import as_floating, whole
 from .euler import Euler
 from .law import Law
 from .mesh import Mesh
@@ -36,8 +36,8 @@ Scheme = PiecewiseConstant | MUSCL | WENO5 | SpectralDifference
 
 
 def solve(
-    law: Law,
-    mesh: Mesh,
+    law: Any,
+    mesh: Any,
     u0: Any,
     t1_or_ts: Any,
     *,
@@ -165,7 +165,7 @@ def first_averages(law: Law, mesh: Mesh, u0: Any, sub: int = 1) -> jax.Array:
 
 
 def _control(
-    law: Law, mesh: Mesh, u0: Any, method: Method, cfl: Any, steps: int | None, t0: Any, t1_or_ts: Any
+    law: Law, mesh: Mesh, u0: Any, method: Method, cfl: Any, steps: Any, t0: Any, t1_or_ts: Any
 ) -> CFL | Fixed:
     if not any(isinstance(t, Tracer) for t in (t0, t1_or_ts)) and np.min(t1_or_ts) < t0:
         raise ValueError("conservation laws are solved forwards in time, as shocks forget: t1 must be greater than t0.")
@@ -178,6 +178,7 @@ def _control(
         if not isinstance(cfl, Tracer) and not 0 < float(cfl) <= limit:
             raise ValueError(f"cfl = {float(cfl):g} must lie between 0 and {limit:.3g}, where this method is stable.")
         return CFL(cfl, Rate(law, mesh, cfl, SAFE * decays, SAFE * max(oscillates, 1e-3)), Admissible(law))
+    steps = whole(steps, "steps", "the number of steps", 800)
     control = Fixed(steps)
     rate = Rate(law, mesh, limit, decays, max(oscillates, 1e-3))(0.0, u0)
     if not isinstance(rate, Tracer) and not isinstance(t1_or_ts, Tracer):

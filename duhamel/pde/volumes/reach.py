@@ -1,6 +1,6 @@
 """How far along the real and the imaginary axis an explicit method is stable.
 
-    R(z) = 1 + z b^T (1 - z A)^-1 e,   |R(z)| <= 1 for z in [-decays, 0] and for z in i [0, oscillates]
+R(z) = 1 + z b^T (1 - z A)^-1 e,   |R(z)| <= 1 for z in [-decays, 0] and for z in i [0, oscillates]
 """
 
 from functools import cache
