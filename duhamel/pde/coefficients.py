@@ -4,7 +4,8 @@
     D(x) = D0 + d(x),   D0 = max D,  so that div(D grad u) = D0 Laplacian(u) + div(d grad u)
 
 With -D0 < d <= 0 exponential methods of every order, SBDF2, ARS222 and ARS443 damp all waves at every step
-length, so that steps are limited by accuracy alone (`check_explicit_diffusion` has the others). A parameter is a number, a function of the coordinates, or an array with one value per point; `Equation.varying` names those that may be
+length, so that steps are limited by accuracy alone (`check_explicit_diffusion` has the others). A parameter is a
+number, a function of the coordinates, or an array with one value per point; `Equation.varying` names those that may be
 more than a number, `Equation.numbers` those that may not.
 
 Diffusion is taken in its weak form, (phi, div(d grad u)) = -(grad phi, d grad u) + what passes the walls, which needs
@@ -156,7 +157,7 @@ def _through_walls(grid: Space, modes: Any, d: Any, axis: int) -> Any:
 
 
 def _at_ends(d: Any, part: Walled, place: int) -> Any:
-    """A coefficient at both ends, by the polynomial through the eight points next to each: a jump inside is not felt."""
+    """A coefficient at both ends, by the polynomial through the eight points next to each: jumps inside stay there."""
     x, few = part.points, min(8, part.n)
     rows = np.zeros((2, part.n))
     for row, end, where in (

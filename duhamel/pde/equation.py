@@ -87,7 +87,7 @@ class Equation(eqx.Module):
         return Coupled(symbol) if mixes else Diagonal(symbol)
 
     def explicit_diffusion(self, grid: Box) -> tuple[Any, Any]:
-        """(largest rate at which diffusion in N damps a mode, that as a part of L's), where a diffusivity is a field."""
+        """(largest rate at which diffusion in N damps a mode, that over L's), where a diffusivity is a field."""
         del grid
         return 0.0, 0.0
 

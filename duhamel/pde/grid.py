@@ -170,7 +170,8 @@ def periodic(
 ) -> Grid:
     """A periodic box: `periodic(256, 40.0)`, `periodic((128, 64), (2.0, 1.0))`, `periodic((64, 64), 2 * np.pi)`.
 
-    A single length or start serves every axis; several are a tuple, a list or an array. padded: products on a finer grid instead of fewer modes (`Grid`).
+    A single length or start serves every axis; several are a tuple, a list or an array.
+    padded: products on a finer grid instead of fewer modes (`Grid`).
     """
     points = counts(shape)
     return Grid(points, each(length, len(points), "length"), each(start, len(points), "start"), padded)

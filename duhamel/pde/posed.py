@@ -1,5 +1,5 @@
-"""Before anything is compiled: is the problem well posed in this direction of time, can this method step it, does u0 look
-like what it is meant to be? One sentence each.
+"""Before anything is compiled: is the problem well posed in this direction of time, can this method step it, does u0
+look like what it is meant to be? One sentence each.
 
 A linear part whose waves grow the faster the shorter they are (a negative viscosity, diffusion backwards in time) lets
 rounding grow without bound as the grid is refined: no step length helps.
@@ -142,7 +142,7 @@ def advice_on_growth(equation: Equation, grid: Box, span: float) -> str:
 
 
 def check_explicit_diffusion(equation: Equation, grid: Box, method: Any, control: Any, t0: Any, t1_or_ts: Any) -> None:
-    """A diffusivity that varies puts diffusion into N, which some implicit-explicit methods damp at short steps only."""
+    """A diffusivity that varies puts diffusion into N, and some methods damp it at short steps only."""
     if not isinstance(control, Fixed) or not isinstance(method, IMEXRK | SBDF) or isinstance(method, ExponentialRK):
         return
     strength, ratio = equation.explicit_diffusion(grid)
@@ -170,7 +170,7 @@ def check_seam(grid: Box, u0: np.ndarray) -> None:
             continue
         u = np.moveaxis(np.asarray(u0), axis - grid.dim, -1)
         if np.iscomplexobj(u):
-            u = np.concatenate([u.real[None], u.imag[None]])
+            u = np.concatenate([np.real(u)[None], np.imag(u)[None]])
         before, after, jump = u[..., -1] - u[..., -2], u[..., 1] - u[..., 0], u[..., 0] - u[..., -1]
         size = np.abs(np.diff(u, axis=-1)).max()
         steep = np.minimum(np.abs(before), np.abs(after)) > 1e-3 * size

@@ -1,6 +1,6 @@
 """Diffusion, and what happens at every point besides: heat, invasion, phase fronts, spots, excitable media.
 
-    u_t = D Laplacian(u) + rate u + reaction(u),   or div(D grad u) + r(x) u + reaction(x, u) where parameters are fields
+    u_t = D Laplacian(u) + rate u + reaction(u);   div(D grad u) + r(x) u + reaction(x, u) where parameters are fields
 
 Diffusion and the linear rate are exact in every method that treats L exactly; of fields the level is, and the rest is
 part of the reaction (`coefficients`). Boxes may have walls, with values or fluxes given there.
@@ -108,7 +108,7 @@ class ReactionDiffusion(Equation):
         shape = jnp.shape(jax.eval_shape(here.reaction, u))
         if shape != u.shape:
             raise ValueError(
-                f"{title}.reaction(u) has shape {shape} where u has {u.shape}; return one rate for each field and point."
+                f"{title}.reaction(u) has shape {shape} where u has {u.shape}; return one rate per field and point."
             )
 
     def invariants(self, grid: Box, modes: Spectrum) -> dict[str, Field]:

@@ -40,8 +40,8 @@ class Space:
             raise ValueError(f"a box has 1 to 3 axes, got {len(self.parts)}.")
         if self.dim == 1 and any(varies_along(value) for value in self.parts[0].values):
             raise ValueError(
-                "a value is a function of t and of coordinates along the wall, and the wall of a line is a point: write "
-                "a function of t alone."
+                "a value is a function of t and of coordinates along the wall, and the wall of a line is a point: "
+                "write a function of t alone."
             )
         if self._blends and not self.moves:
             check_corners(self.parts, None)

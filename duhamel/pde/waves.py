@@ -7,6 +7,7 @@ every exponential method, so waves of any frequency keep their phase.
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
+from functools import reduce
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -85,8 +86,8 @@ class Advection(Equation):
         """With one velocity per axis, as a tuple."""
         c = self.velocity
         if not isinstance(c, tuple | list):
-            alone = callable(c) or np.ndim(c) == 0 or (dim == 1 and np.shape(c) != (1,))
-            c = (c,) * dim if alone else tuple(c)
+            many = not callable(c) and np.ndim(c) > 0 and (dim > 1 or np.shape(c) == (1,))
+            c = tuple(c) if many else (c,) * dim  # pyright: ignore[reportArgumentType]
         if len(c) != dim:
             raise ValueError(
                 f"velocity has {len(c)} components and the box {dim} axes; give one for each: a tuple of numbers, of "
@@ -162,7 +163,7 @@ class SecondOrder(Equation):
             parts = [part for part in parts if part is not None]
             if not parts:
                 return jnp.zeros_like(x)
-            force = sum(parts[1:], parts[0])
+            force = reduce(jnp.add, parts)
             return jnp.stack([jnp.zeros_like(x[0]), like(keep, x) * grid.project(force)])
 
         return N
@@ -172,8 +173,8 @@ class SecondOrder(Equation):
         refuse_lift(self, grid)
 
     def invariants(self, grid: Box, modes: Spectrum) -> dict[str, Field]:
-        """energy int v^2/2 + speed^2 |grad u|^2/2 + mass^2 u^2/2 + F(u); kept where there is no damping. Where the speed
-        is a field, the density is divided by speed^2: that is what is kept."""
+        """energy int v^2/2 + speed^2 |grad u|^2/2 + mass^2 u^2/2 + F(u); kept where there is no damping. Where the
+        speed is a field, the density is divided by speed^2: that is what is kept."""
         u, v = (grid.to_points(modes[..., i, *(slice(None),) * grid.dim]) for i in (0, 1))
         first = modes[..., 0, *(slice(None),) * grid.dim]
         slopes = sum(grid.slope(first, axis) ** 2 for axis in range(grid.dim))

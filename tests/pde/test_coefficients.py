@@ -1,4 +1,4 @@
-"""Parameters that vary in space: every equation of the registry on every kind of axis is right, or says one sentence."""
+"""Parameters that vary in space: each equation of the registry on each kind of axis is right, or says one sentence."""
 
 import dataclasses
 import re
@@ -112,10 +112,11 @@ KINDS = {
     "legendre": (box(Legendre(48, 1.0)), lambda x: jnp.sin(np.pi * x) * jnp.exp(x), lambda x: jnp.sin(2 * np.pi * x)),
     "chebyshev": (box(Chebyshev(48, 1.0)), lambda x: jnp.sin(np.pi * x) * jnp.exp(x), lambda x: jnp.sin(np.pi * x)),
 }
+NAMES = ("heat", "fisher", "allen", "gray", "fitz", "wave", "klein", "sine", "swift", "advection")
 CASES = [
     (kind, number)
     for kind in KINDS
-    for number, name in enumerate("heat fisher allen gray fitz wave klein sine swift advection".split())
+    for number, name in enumerate(NAMES)
     if not (name == "advection" and kind in ("cosine", "sine", "legendre"))  # an odd derivative is no multiple there
     and not (name == "swift" and kind in ("legendre", "chebyshev"))  # of fourth order
     and not (kind == "sine" and name in ("heat", "gray", "fitz"))  # a source is no sum of sines
@@ -228,7 +229,7 @@ def test_heat_with_a_conductivity_of_its_own_at_every_point(kind):
     if kind == "values":  # implicit-explicit methods too, where they damp what is explicit
         found = pde.solve(pde.Heat(first), space, u0(x), 0.05, steps=100, method=ARS443()).x
         assert float(np.abs(found - truth).max()) < 5e-6
-        with pytest.raises(ValueError, match="needs .* steps; take method=ETDRK4"):
+        with pytest.raises(ValueError, match=r"needs .* steps; take method=ETDRK4"):
             pde.solve(pde.Heat(first), space, u0(x), 0.05, steps=100, method=KenCarp4())
 
 

@@ -36,5 +36,5 @@ def test_incompressible_set_of_pdebench(tmp_path):
         for name, shape in (("velocity", (1, 3, 4, 4, 2)), ("particles", (1, 3, 4, 4, 1)), ("force", (1, 4, 4, 2))):
             f.create_dataset(name, data=np.zeros(shape, np.float32))
         f.create_dataset("t", data=np.zeros((1, 3), np.float32))
-    with pytest.raises(ValueError, match="PDEBench's incompressible set .*neither coordinates.*h5py"):
+    with pytest.raises(ValueError, match=r"PDEBench's incompressible set .*neither coordinates.*h5py"):
         read(path)

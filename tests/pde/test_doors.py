@@ -28,8 +28,12 @@ def test_sizes_and_lengths_as_people_have_them():
     assert periodic(np.int64(16), np.float32(1.0)) == periodic(16, 1.0)
     assert Cosine(np.int64(16), np.float64(1.0)) == Cosine(16, 1.0) and type(Cosine(np.int64(16), 1.0).n) is int
     assert box(Fourier(np.uint8(16), 1.0), Legendre(np.int16(16), 1.0)) == box(Fourier(16, 1.0), Legendre(16, 1.0))
-    for wrong in (lambda: periodic(16.0, 1.0), lambda: periodic((16, 8), [1.0, "a"]), lambda: periodic((16, 8), [1.0])):
-        with pytest.raises((TypeError, ValueError), match="whole number|give a number|one length"):
+    for wrong in (
+        lambda: periodic((16.0,), 1.0),
+        lambda: periodic((16, 8), [1.0, "a"]),
+        lambda: periodic((16, 8), [1.0]),
+    ):
+        with pytest.raises((TypeError, ValueError), match=r"whole number|give a number|one length"):
             wrong()
 
 

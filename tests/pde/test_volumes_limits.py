@@ -63,7 +63,7 @@ def speed(x):
 
 
 def carried(x, t):
-    """u of u_t + (a u)_x = 0 on a ring of length 1, a = 2 + sin 2 pi x: u a is constant along dx/dt = a. In closed form:
+    """u of u_t + (a u)_x = 0 on a ring of length 1, a = 2 + sin 2 pi x: u a is constant along dx/dt = a. Closed form:
 
     tan(pi x) = s tan(pi s (tau + t)) - 1/2, s = sqrt(3)/2, tau the time at which it would be at 0
     """

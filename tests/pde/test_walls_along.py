@@ -1,4 +1,4 @@
-"""What walls prescribe varies along them, in time, and meets in corners: spectral accuracy, and who contradicts whom."""
+"""What walls prescribe varies along them, in time, and meets in corners: spectral accuracy, and who contradicts."""
 
 import jax
 import jax.numpy as jnp

@@ -115,8 +115,8 @@ def _read_layout(path: Path) -> Trajectories:
             return read_pdebench(file, str(path))
     if "velocity" in keys and {"force", "particles", "t"} & set(keys):
         raise ValueError(
-            f"{path} is of PDEBench's incompressible set ({', '.join(keys[:8])}), which has neither coordinates nor one "
-            "time axis for all of its arrays: open it with h5py and build a Trajectories from its velocity and "
+            f"{path} is of PDEBench's incompressible set ({', '.join(keys[:8])}), which has neither coordinates nor "
+            "one time axis for all of its arrays: open it with h5py and build a Trajectories from its velocity and "
             "particles, with the coordinates of your box."
         )
     raise ValueError(

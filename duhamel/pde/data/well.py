@@ -129,8 +129,8 @@ def _check_cartesian(file: Any, where: str, axes: list[str]) -> None:
     kind = _text(file.attrs["grid_type"]) if "grid_type" in file.attrs else "cartesian"
     if tuple(axes) != AXES[: len(axes)] or kind.lower() not in ("cartesian", "uniform"):
         raise ValueError(
-            f"{where} is on a {kind} grid with the axes {', '.join(axes)}, and Trajectories are Cartesian (x, y, z): open "
-            "it with h5py, or interpolate its fields and components to a Cartesian box first."
+            f"{where} is on a {kind} grid with the axes {', '.join(axes)}, and Trajectories are Cartesian (x, y, z): "
+            "open it with h5py, or interpolate its fields and components to a Cartesian box first."
         )
 
 

@@ -101,7 +101,9 @@ def _operator(box: Space | Grid, c: Any) -> tuple[Any, Any, Any]:
     def turned(a: Any, what: Any) -> Any:
         rows = jnp.transpose(a, order)
         flat = rows.reshape(*rows.shape[: box.dim - len(axes)], -1)
-        return jnp.transpose(what(like(matrices, flat), flat).reshape(rows.shape), np.argsort(order))
+        return jnp.transpose(
+            what(like(matrices, flat), flat).reshape(rows.shape), [order.index(k) for k in range(box.dim)]
+        )
 
     apply = lambda a: turned(a, lambda M, v: jnp.einsum("...ij,...j->...i", M, v, precision="highest"))  # noqa: E731
     invert = lambda r: turned(r, lambda M, v: jnp.linalg.solve(M, v[..., None])[..., 0])  # noqa: E731

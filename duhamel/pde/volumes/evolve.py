@@ -187,7 +187,8 @@ def _control(
         if number > limit:
             raise ValueError(
                 f"steps = {steps} makes the fastest wave cross {number:.3g} cells in a step{_more(law, mesh)}, and at "
-                f"most {limit:.3g} is stable: take {int(np.ceil(span * float(rate) / (0.8 * limit)))} steps or more, or cfl=0.4."
+                f"most {limit:.3g} is stable: take {int(np.ceil(span * float(rate) / (0.8 * limit)))} steps or more, "
+                "or cfl=0.4."
             )
     return control
 

@@ -48,8 +48,8 @@ class KdVBurgers(ScalarLaw):
         super().check(mesh)
         if not isinstance(self.beta, Tracer) and self.beta < 0:
             raise ValueError(
-                f"KdVBurgers: beta = {float(self.beta):g} is a negative viscosity, with which the equation is ill-posed: "
-                "waves grow the faster the shorter they are. Give beta >= 0."
+                f"KdVBurgers: beta = {float(self.beta):g} is a negative viscosity, with which the equation is "
+                "ill-posed: waves grow the faster the shorter they are. Give beta >= 0."
             )
 
     def stiffness(self, mesh: Mesh) -> tuple[Any, Any]:

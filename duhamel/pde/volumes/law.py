@@ -30,9 +30,9 @@ class Law(eqx.Module):
 
     dim  axes of the box, static
     numbers  names of parameters that are one number each
-    varying  names of parameters that may vary in space besides: a function of the coordinates, or an array with one value per
-             cell. Where `flux`, `speeds` and the Riemann solver read them they are values at the faces of the axis (or
-             in the cells), one for both sides of a face, and a tuple has one entry per axis
+    varying  names of parameters that may vary in space besides: a function of the coordinates, or an array with one
+             value per cell. Where `flux`, `speeds` and the Riemann solver read them they are values at the faces of
+             the axis, one for both sides of a face; a tuple has one entry per axis
     """
 
     numbers: ClassVar[tuple[str, ...]] = ()
@@ -169,8 +169,8 @@ class Advection(ScalarLaw):
     dim: int = eqx.field(static=True)
 
     def __init__(self, velocity: Any = (1.0,)):
-        alone = not isinstance(velocity, tuple | list) and (callable(velocity) or np.ndim(velocity) == 0)
-        self.velocity = (velocity,) if alone else tuple(velocity)
+        many = isinstance(velocity, tuple | list) or (not callable(velocity) and np.ndim(velocity) > 0)
+        self.velocity = tuple(velocity) if many else (velocity,)  # pyright: ignore[reportArgumentType]
         self.dim = len(self.velocity)
         if self.dim not in (1, 2):
             raise ValueError(

@@ -89,7 +89,7 @@ def check_parameters(law: Any, mesh: Mesh) -> None:
         value = getattr(law, name)
         for i, one in enumerate(_entries(value)):
             label = f"{name}[{i}]" if isinstance(value, tuple | list) else name
-            place = one(*mesh.centres()) if callable(one) else one
+            place: Any = one(*mesh.centres()) if callable(one) else one
             shape = np.shape(place)
             fits = len(shape) == mesh.dim and all(n in (1, m) for n, m in zip(shape, mesh.shape, strict=True))
             if shape != () and not (fits if callable(one) else shape == mesh.shape):
