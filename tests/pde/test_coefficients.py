@@ -118,6 +118,7 @@ CASES = [
     for kind in KINDS
     for number, name in enumerate(NAMES)
     if not (name == "advection" and kind in ("cosine", "sine", "legendre"))  # an odd derivative is no multiple there
+    and not (kind == "padded" and name not in ("fisher", "gray", "klein", "advection"))  # a way of each kind
     and not (name == "swift" and kind in ("legendre", "chebyshev"))  # of fourth order
     and not (kind == "sine" and name in ("heat", "gray", "fitz"))  # a source is no sum of sines
 ]
@@ -166,7 +167,9 @@ BOXES = {
 }
 
 
-@pytest.mark.parametrize("name", BOXES)
+@pytest.mark.parametrize(
+    "name", ["channel", *(pytest.param(n, marks=pytest.mark.slow) for n in BOXES if n != "channel")]
+)
 def test_diffusion_with_a_field_in_more_dimensions(name):
     space, u = BOXES[name]
     D = lambda *x: 1.5 + 0.3 * sum(c(np.pi * y) for y in x)  # noqa: E731
@@ -258,9 +261,8 @@ def test_derivatives_by_every_value_of_a_field():
 
     D, step = jnp.asarray(first(x)), 1e-5
     found = jax.grad(end)(D)
-    for i in (2, 9):
-        e_i = jnp.zeros(12).at[i].set(step)
-        assert float(found[i]) == pytest.approx(float(end(D + e_i) - end(D - e_i)) / (2 * step), rel=1e-5)
+    way = jnp.asarray(np.random.default_rng(0).normal(size=12))
+    assert float(found @ way) == pytest.approx(float(end(D + step * way) - end(D - step * way)) / (2 * step), rel=1e-5)
 
 
 def test_single_precision_stays_single_with_fields():

@@ -35,8 +35,8 @@ def test_largest_eigenvalues_of_viscosity_and_dispersion():
 
 @pytest.mark.parametrize(
     ("beta", "gamma", "scheme"),
-    [(0.2, 0.0, None), (0.05, 0.0, None), (0.1, 0.02, volumes.WENO5())],
-    ids=["viscous", "less viscous", "dispersive"],
+    [(0.2, 0.0, None), (0.1, 0.02, volumes.WENO5())],
+    ids=["viscous", "dispersive"],
 )
 def test_default_steps_of_kdv_burgers_are_stable(beta, gamma, scheme):
     mesh, grid = volumes.box(200, 16.0), pde.periodic(400, 16.0)
@@ -53,9 +53,8 @@ def test_other_methods_have_their_own_limits():
     law, mesh = volumes.KdVBurgers(0.0, 0.5), volumes.box(64, 2 * np.pi)
     (x,) = mesh.centres()
     truth = np.exp(-0.5) * np.sin(x)
-    for method, most in ((dh.SSPRK104(), 80), (dh.SSPRK2(), 400)):
-        found = volumes.solve(law, mesh, np.sin(x)[None], 1.0, method=method)
-        assert np.abs(found.x[0] - truth).max() < 1e-3 and int(found.stats.accepted) < most
+    found = volumes.solve(law, mesh, np.sin(x)[None], 1.0, method=dh.SSPRK104())
+    assert np.abs(found.x[0] - truth).max() < 1e-3 and int(found.stats.accepted) < 80
 
 
 def speed(x):
@@ -126,6 +125,7 @@ def test_an_own_law_with_a_field():
     np.testing.assert_allclose(found.x, same.x, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_gradients_by_a_field():
     mesh = volumes.box(12)
     u0 = 1 + 0.1 * np.sin(2 * np.pi * mesh.centres()[0])[None]

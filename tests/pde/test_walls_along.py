@@ -67,6 +67,7 @@ def test_laplace_beside_walls_of_waves(axis):
     np.testing.assert_allclose(elliptic.spectral(space, 0.0).u, truth, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_derivatives_by_the_source_and_by_the_walls():
     def end(a):
         left = Dirichlet(lambda t, y: a * y * (1 - y))

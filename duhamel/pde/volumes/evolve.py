@@ -112,7 +112,8 @@ def residual(law: Law, mesh: Mesh, reconstruct: Scheme, riemann: Riemann) -> Res
         raise ValueError(
             "SpectralDifference() is written in one dimension, for laws without a bed: use MUSCL() or WENO5()."
         )
-    if has_fields(law) or type(law).interfaces is not Law.interfaces:
+    waves = type(law).interfaces is Law.interfaces if law.only_waves is None else law.only_waves
+    if has_fields(law) or not waves:
         raise ValueError(
             f"SpectralDifference() knows nothing but the waves of a law, and {type(law).__name__} has more (viscosity, "
             "dispersion, parameters that vary in space): use MUSCL() or WENO5()."

@@ -33,10 +33,12 @@ class Law(eqx.Module):
     varying  names of parameters that may vary in space besides: a function of the coordinates, or an array with one
              value per cell. Where `flux`, `speeds` and the Riemann solver read them they are values at the faces of
              the axis, one for both sides of a face; a tuple has one entry per axis
+    only_waves  whether `flux` and `speeds` say all; None: as far as `interfaces` is the one written here
     """
 
     numbers: ClassVar[tuple[str, ...]] = ()
     varying: ClassVar[tuple[str, ...]] = ()
+    only_waves: ClassVar[bool | None] = None
     dim: eqx.AbstractVar[int]
 
     @property

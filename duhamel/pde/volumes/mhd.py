@@ -26,6 +26,7 @@ class MHD(Law):
     electric field there (flux-CT, G. Toth, J. Comput. Phys. 161 (2000) 605).
     """
 
+    only_waves: ClassVar[bool | None] = True  # what `interfaces` adds keeps div B = 0 in two dimensions
     numbers: ClassVar[tuple[str, ...]] = ("gamma",)
     gamma: Any = 5 / 3
     dim: int = eqx.field(static=True, default=1)
