@@ -121,7 +121,7 @@ class ReactionDiffusion(Equation):
 
 
 class Heat(ReactionDiffusion):
-    """Heat equation, u_t = diffusivity Laplacian(u) + source.
+    """Heat equation, u_t = diffusivity Laplacian(u) + source; div(diffusivity grad u) where that is a field.
 
     Between walls u = value is a temperature held, du/dn = value a flux let in per unit of diffusivity, and
     alpha u + beta du/dn = value loss to surroundings (Newton's law of cooling).
