@@ -8,7 +8,8 @@
 
 The slope is that of u, not a flux: where a du/dn flows in through the side, the value is the flux over a. In
 `pde.elliptic` a value is a number, an array over the points of the side, or a function of all coordinates. On an axis
-of a `Space` it is a number, or a function of t alone, written in jax.numpy; the lift that carries it enters the
+of a `Space` it is a number, a function of t, or one of t and of the coordinates along the wall (`lambda t, y: ...` at
+the ends of x in two dimensions), written in jax.numpy; the lift that carries it enters the
 equation as a force that does not vanish at the wall, so ETDRK4 shows orders from 4 down to 2.8 (order reduction of
 stiff problems: Hochbruck, Ostermann, Acta Numerica 19 (2010) 209).
 """

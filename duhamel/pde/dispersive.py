@@ -10,6 +10,7 @@ import numpy as np
 from duhamel.core.linear import like
 from duhamel.core.types import Field, Spectrum
 
+from .coefficients import placed, varies
 from .dissipative import steepening
 from .equation import Box, Equation, exactly
 from .grid import Grid
@@ -29,6 +30,7 @@ class KdV(Equation):
     """
 
     spaces: ClassVar[tuple[type, ...]] = (Grid, Space)
+    numbers: ClassVar[tuple[str, ...]] = ("convection", "dispersion")
     convection: Any = 6.0
     dispersion: Any = 1.0
     dealias: float | int = eqx.field(static=True, default=2 / 3)
@@ -96,7 +98,7 @@ class NLSE(Equation):
         i psi_t + dispersion Laplacian(psi) + coupling |psi|^2 psi = 0
 
     dispersion  1/2 (the usual scaling)
-    coupling    1 focusing, with bright solitons and modulational instability; -1 defocusing
+    coupling    1 focusing, with bright solitons and modulational instability; -1 defocusing; or a field
 
     What one sees, focusing: solitons of any height and speed that pass through each other; a flat wave that breaks up
     into breathers. In 2 and 3 dimensions focusing waves may collapse. Good values: length 40, 256 points, ETDRK4
@@ -105,6 +107,8 @@ class NLSE(Equation):
 
     dims: ClassVar[tuple[int, ...]] = (1, 2, 3)
     real: ClassVar[bool] = False
+    numbers: ClassVar[tuple[str, ...]] = ("dispersion",)
+    varying: ClassVar[tuple[str, ...]] = ("coupling",)
     dispersion: Any = 0.5
     coupling: Any = 1.0
     dealias: float | int = eqx.field(static=True, default=2 / 3)
@@ -113,14 +117,17 @@ class NLSE(Equation):
         return 1j * exactly(self.dispersion) * grid.laplacian(real=False)
 
     def nonlinear(self, grid: Box) -> Callable:
-        keep = grid.mask(self.dealias, real=False)
+        keep, coupling = grid.mask(self.dealias, real=False), placed(self, grid).coupling
+        field = varies(coupling)  # a number is multiplied last, with the modes
 
         def N(t: Any, x: Spectrum) -> Spectrum:
             del t
             mask = like(keep, x)
             psi = grid.to_points(mask * x, real=False)
             intensity = psi.real**2 + psi.imag**2
-            return like(1j * self.coupling, x) * mask * grid.to_modes(intensity * psi, real=False)
+            if field:
+                return 1j * mask * grid.to_modes(like(coupling, intensity) * intensity * psi, real=False)
+            return like(1j * coupling, x) * mask * grid.to_modes(intensity * psi, real=False)
 
         return N
 
@@ -145,8 +152,9 @@ class NLSE(Equation):
             gradient = gradient + grid.inner(slope, slope, real=False).real
             name = "momentum" if grid.dim == 1 else f"momentum {'xyz'[axis]}"
             momenta[name] = grid.inner(modes, slope, real=False).imag
-        quartic = grid.integral((psi.real**2 + psi.imag**2) ** 2)
-        energy = like(self.dispersion, mass) * gradient - 0.5 * like(self.coupling, mass) * quartic
+        coupling = like(placed(self, grid).coupling, mass)
+        quartic = grid.integral(coupling * (psi.real**2 + psi.imag**2) ** 2)
+        energy = like(self.dispersion, mass) * gradient - 0.5 * quartic
         return {"mass": mass, **momenta, "energy": energy}
 
     def soliton(

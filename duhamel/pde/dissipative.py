@@ -26,6 +26,7 @@ class Burgers(Equation):
     """
 
     spaces: ClassVar[tuple[type, ...]] = (Grid, Space)
+    numbers: ClassVar[tuple[str, ...]] = ("viscosity",)
     viscosity: Any = 0.02
     dealias: float | int = eqx.field(static=True, default=2 / 3)
 
@@ -79,6 +80,7 @@ class KuramotoSivashinsky(Equation):
     """
 
     spaces: ClassVar[tuple[type, ...]] = (Grid, Space)
+    numbers: ClassVar[tuple[str, ...]] = ("hyperviscosity",)
     hyperviscosity: Any = 1.0
     dealias: float | int = eqx.field(static=True, default=2 / 3)
 

@@ -5,6 +5,7 @@ term make a `Semilinear` problem for `duhamel.solve`, and it brings its invarian
 one is known, an exact solution to measure against.
 """
 
+import dataclasses
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -20,12 +21,11 @@ from duhamel.core.problem import Problem, Semilinear
 from duhamel.core.types import Field, Spectrum
 
 from .axes.chebyshev import Chebyshev
+from .coefficients import Box, check_parameters
 from .grid import Grid
 from .operator import Operator, rows_of
 from .resolution import for_products
 from .space import Formal, Space, lift_force
-
-Box = Grid | Space
 
 
 class Equation(eqx.Module):
@@ -35,15 +35,23 @@ class Equation(eqx.Module):
     spaces   kinds of boxes: `Grid` is periodic, `Space` may have walls
     fields   names of the unknowns; several are stacked along the first axis: (fields, *points), (fields, *modes)
     real     the field is real (kept as rfftn on a grid) or complex (fftn)
+    numbers  names of parameters that are one number each: an array or a function there is refused, and another Python
+             number does not compile again
+    varying  names of parameters that may vary in space besides: a function of the coordinates, or an array with one
+             value per point; `placed(equation, grid)` has them at the points
     dealias  fraction of the modes that products keep: 2/3 for quadratic, 1/2 for cubic terms, 1 to switch it off; on
              a `padded` box all are kept, and products are evaluated on 1/dealias times the points
+
+    An own equation needs `symbol` and `nonlinear`; `initial` and `invariants` if it is to have them.
     """
 
     dims: ClassVar[tuple[int, ...]] = (1,)
     spaces: ClassVar[tuple[type, ...]] = (Grid,)
     fields: ClassVar[tuple[str, ...]] = ("u",)
     real: ClassVar[bool] = True
-    dealias: eqx.AbstractVar[float | int]
+    numbers: ClassVar[tuple[str, ...]] = ()
+    varying: ClassVar[tuple[str, ...]] = ()
+    dealias = 2 / 3  # a subclass may make it a field
 
     @abstractmethod
     def symbol(self, grid: Box) -> Any:
@@ -55,18 +63,20 @@ class Equation(eqx.Module):
     def nonlinear(self, grid: Box) -> Callable[[Any, Spectrum], Spectrum]:
         """N(t, modes) -> modes, with everything that depends on the grid alone computed once."""
 
-    @abstractmethod
     def initial(self, grid: Box) -> np.ndarray:
         """A field in real space, float64, from which the equation shows what it is known for."""
+        del grid
+        raise ValueError(f"{type(self).__name__} has no first field of its own; pass u0, one value per point.")
 
-    @abstractmethod
     def invariants(self, grid: Box, modes: Spectrum) -> dict[str, Field]:
         """Integrals that the nonlinear term conserves; with dissipation or forcing they change at a known rate."""
+        del grid, modes
+        return {}
 
     def problem(self, grid: Box) -> Problem:
         """du/dt = L u + N(u) for `duhamel.solve`, with the state in modes."""
         self.check(grid)
-        return Semilinear(self.linear(grid), NonlinearTerm(self, grid))
+        return Semilinear(self.linear(grid), NonlinearTerm(with_arrays(self), grid))
 
     def linear(self, grid: Box) -> Linear:
         symbol = self.symbol(grid)
@@ -75,6 +85,11 @@ class Equation(eqx.Module):
             return grid.linear(symbol)
         mixes = len(self.fields) > 1 and symbol.ndim == grid.dim + 2
         return Coupled(symbol) if mixes else Diagonal(symbol)
+
+    def explicit_diffusion(self, grid: Box) -> tuple[Any, Any]:
+        """(largest rate at which diffusion in N damps a mode, that over L's), where a diffusivity is a field."""
+        del grid
+        return 0.0, 0.0
 
     def shape(self, grid: Box) -> tuple[int, ...]:
         """Of a field at the points."""
@@ -93,6 +108,7 @@ class Equation(eqx.Module):
                 f"{type(self).__name__} is written in {wanted} dimensions, and the grid has {grid.dim}; "
                 f"build it with {wanted} numbers of points."
             )
+        check_parameters(self, grid)
         if isinstance(grid, Space):
             check_conditions(type(self).__name__, self.symbol(grid), grid, self.real)
 
@@ -155,6 +171,26 @@ def stack(rows: list[Any]) -> Any:
     if any(isinstance(row, Operator) for row in rows):
         return tuple(rows)
     return np.stack(rows) if all(isinstance(row, np.ndarray) for row in rows) else jnp.stack(rows)
+
+
+def with_arrays(equation: Any) -> Any:
+    """The equation with its declared Python numbers as NumPy numbers, which are arguments of a compiled program and not
+    part of it. 0 stays: a term that is not there."""
+    found = {}
+    for name in (*equation.numbers, *equation.varying):
+        value = getattr(equation, name)
+        each = [_as_array(one) for one in value] if isinstance(value, tuple | list) else [_as_array(value)]
+        found[name] = type(value)(each) if isinstance(value, tuple | list) else each[0]
+    for one in dataclasses.fields(equation):
+        value = getattr(equation, one.name)
+        if isinstance(value, Equation):
+            found[one.name] = with_arrays(value)
+    return dataclasses.replace(equation, **found) if found else equation
+
+
+def _as_array(value: Any) -> Any:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool | np.generic)
+    return np.float64(value) if is_number and value != 0 else value
 
 
 def exactly(value: Any) -> Any:

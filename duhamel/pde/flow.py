@@ -15,6 +15,7 @@ from jax.core import Tracer
 from duhamel.core.linear import like
 from duhamel.core.types import Field, Spectrum
 
+from .coefficients import varies
 from .equation import Box, Equation, exactly
 from .navier_stokes import velocity_symbols
 
@@ -34,6 +35,7 @@ class NavierStokes3D(Equation):
 
     dims: ClassVar[tuple[int, ...]] = (3,)
     fields: ClassVar[tuple[str, ...]] = ("u", "v", "w")
+    numbers: ClassVar[tuple[str, ...]] = ("viscosity",)
     viscosity: Any = 0.01
     dealias: float | int = eqx.field(static=True, default=2 / 3)
 
@@ -60,7 +62,7 @@ class NavierStokes3D(Equation):
 
     def initial(self, grid: Box) -> np.ndarray:
         """The Taylor-Green vortex, one wave along each axis, of largest velocity 1."""
-        x, y, z = (2 * np.pi * (c - a) / s for c, a, s in zip(*_sides(grid), strict=True))
+        x, y, z = (2 * np.pi * c / s for c, s in zip(grid.coordinates(), grid.length, strict=True))
         u = np.sin(x) * np.cos(y) * np.cos(z)
         v = -np.cos(x) * np.sin(y) * np.cos(z) * grid.length[1] / grid.length[0]
         return np.stack([u, v, np.zeros_like(u)])
@@ -80,7 +82,7 @@ class NavierStokes3D(Equation):
 
     def beltrami(self, grid: Box, t: float | int) -> np.ndarray:
         """The ABC flow with A = B = C = 1, exact on a cube: every mode decays, curl u is a multiple of u."""
-        x, y, z = (2 * np.pi * (c - a) / s for c, a, s in zip(*_sides(grid), strict=True))
+        x, y, z = (2 * np.pi * c / s for c, s in zip(grid.coordinates(), grid.length, strict=True))
         u = [np.sin(z) + np.cos(y) + 0 * x, np.sin(x) + np.cos(z) + 0 * y, np.sin(y) + np.cos(x) + 0 * z]
         return np.exp(-float(self.viscosity) * (2 * np.pi / grid.length[0]) ** 2 * t) * np.stack(u)
 
@@ -100,6 +102,7 @@ class Boussinesq(Equation):
 
     dims: ClassVar[tuple[int, ...]] = (2,)
     fields: ClassVar[tuple[str, ...]] = ("w", "b")
+    numbers: ClassVar[tuple[str, ...]] = ("viscosity", "diffusivity", "stratification")
     viscosity: Any = 1e-3
     diffusivity: Any = 1e-3
     stratification: Any = 0.0
@@ -175,10 +178,16 @@ class MagneticFlow2D(Equation):
 
     dims: ClassVar[tuple[int, ...]] = (2,)
     fields: ClassVar[tuple[str, ...]] = ("z+", "z-")
+    numbers: ClassVar[tuple[str, ...]] = ("viscosity", "resistivity")
     viscosity: Any = 5e-3
     resistivity: Any = 5e-3
-    field: tuple[Any, Any] = (0.0, 0.0)
+    field: Any = (0.0, 0.0)
     dealias: float | int = eqx.field(static=True, default=2 / 3)
+
+    def check(self, grid: Box) -> None:
+        if len(tuple(self.field)) != 2 or any(varies(B) for B in self.field):
+            raise ValueError(f"MagneticFlow2D: field = {self.field!r} is the mean field, two numbers (Bx, By).")
+        super().check(grid)
 
     def symbol(self, grid: Box) -> Any:
         square = grid.laplacian()
@@ -205,7 +214,7 @@ class MagneticFlow2D(Equation):
 
     def initial(self, grid: Box) -> np.ndarray:
         """Orszag and Tang's vortex: u = (-sin y, sin x), b = (-sin y, sin 2x), one wave of u in the box."""
-        x, y = (2 * np.pi * (c - a) / s for c, a, s in zip(*_sides(grid), strict=True))
+        x, y = (2 * np.pi * c / s for c, s in zip(grid.coordinates(), grid.length, strict=True))
         kx, ky = (2 * np.pi / s for s in grid.length)
         vorticity = kx * np.cos(x) + ky * np.cos(y)
         current = 2 * kx * np.cos(2 * x) + ky * np.cos(y)
@@ -226,10 +235,6 @@ class MagneticFlow2D(Equation):
         )
         moved = np.fft.irfft2(np.fft.rfft2(u0) * np.exp(symbol * t), s=grid.shape)
         return np.stack([moved, np.zeros_like(moved)])
-
-
-def _sides(grid: Box) -> tuple[tuple, tuple, tuple]:
-    return grid.coordinates(), grid.start, grid.length
 
 
 def _matrix(rows: list[list[Any]]) -> Any:

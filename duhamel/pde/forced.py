@@ -94,6 +94,9 @@ class Manufactured(Equation):
     def linear(self, grid: Box) -> Linear:
         return self.equation.linear(grid)
 
+    def explicit_diffusion(self, grid: Box) -> tuple[Any, Any]:
+        return self.equation.explicit_diffusion(grid)
+
     def initial(self, grid: Box) -> np.ndarray:
         """u* at t = 0."""
         return self.exact(grid, 0.0)

@@ -16,6 +16,8 @@ from duhamel.core.grid import Number
 from duhamel.core.linear import like
 from duhamel.core.types import Field, Spectrum
 
+from .arguments import Counts, Lengths, counts, each
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -130,6 +132,11 @@ class Grid:
         """`to_modes`: on a periodic box, which has no lift, the two are one."""
         return self.to_modes(u, real)
 
+    def project_slope(self, u: Field, axis: int, real: bool = True) -> Spectrum:
+        """Modes of du/dx along one axis, of a function given at the points."""
+        modes = self.to_modes(u, real)
+        return like(self.derivative(axis, 1, real), modes) * modes
+
     def slope(self, modes: Spectrum, axis: int = 0, order: int = 1, real: bool = True) -> Field:
         """The `order`-th derivative along one axis, at the points."""
         return self.to_points(like(self.derivative(axis, order, real), modes) * modes, real)
@@ -156,16 +163,15 @@ class Grid:
 
 
 def periodic(
-    shape: int | tuple[int, ...],
-    length: Number | tuple[Number, ...],
-    start: Number | tuple[Number, ...] = 0.0,
+    shape: Counts,
+    length: Lengths,
+    start: Lengths = 0.0,
     padded: bool = False,
 ) -> Grid:
     """A periodic box: `periodic(256, 40.0)`, `periodic((128, 64), (2.0, 1.0))`, `periodic((64, 64), 2 * np.pi)`.
 
-    A single length or start serves every axis. padded: products on a finer grid instead of fewer modes (`Grid`).
+    A single length or start serves every axis; several are a tuple, a list or an array.
+    padded: products on a finer grid instead of fewer modes (`Grid`).
     """
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
-    sides = length if isinstance(length, tuple) else (length,) * len(shape)
-    starts = start if isinstance(start, tuple) else (start,) * len(shape)
-    return Grid(shape, tuple(float(s) for s in sides), tuple(float(a) for a in starts), padded)
+    points = counts(shape)
+    return Grid(points, each(length, len(points), "length"), each(start, len(points), "start"), padded)

@@ -1,7 +1,7 @@
 """Korteweg-de Vries-Burgers: steepening, diffusion and dispersion at once, under a force."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -30,6 +30,7 @@ class KdVBurgers(Equation):
     The family of "Message Passing Neural PDE Solvers" (Brandstetter, Worrall, Welling, ICLR 2022, arXiv 2202.03376).
     """
 
+    numbers: ClassVar[tuple[str, ...]] = ("alpha", "beta", "gamma")
     alpha: Any = 0.5
     beta: Any = 0.1
     gamma: Any = 0.01

@@ -12,6 +12,7 @@ from jaxtyping import Array
 from duhamel.core.linear import like
 from duhamel.core.types import Field, Spectrum
 
+from .coefficients import plain
 from .equation import Box, Equation, exactly
 
 
@@ -39,6 +40,7 @@ class NavierStokes2D(Equation):
     """
 
     dims: ClassVar[tuple[int, ...]] = (2,)
+    numbers: ClassVar[tuple[str, ...]] = ("viscosity", "drag", "forcing")
     viscosity: Any = 1e-3
     drag: Any = 0.0
     forcing: Any = 0.0
@@ -68,12 +70,11 @@ class NavierStokes2D(Equation):
 
     def _curl_of_force(self, grid: Box) -> np.ndarray:
         """Modes of curl f = -f_y for a force of amplitude 1."""
+        x, y = plain(grid).coordinates()
         if self.force == "diagonal":
-            places = zip(grid.coordinates(), grid.start, grid.length, strict=True)
-            s = 2 * np.pi * self.forcing_mode * np.asarray(sum((x - a) / side for x, a, side in places))
+            s = 2 * np.pi * self.forcing_mode * (x / grid.length[0] + y / grid.length[1])
             return np.fft.rfftn(np.sin(s) + np.cos(s))
         k = 2 * np.pi * self.forcing_mode / grid.length[1]
-        y = grid.length[1] * np.arange(grid.shape[1]) / grid.shape[1]
         return np.fft.rfftn(np.broadcast_to(-k * np.cos(k * y), grid.shape))
 
     def _check_forcing(self, grid: Box) -> None:

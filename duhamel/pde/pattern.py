@@ -9,6 +9,7 @@ import numpy as np
 from duhamel.core.linear import like
 from duhamel.core.types import Field, Spectrum
 
+from .coefficients import level, placed, plain, rest
 from .equation import Box, Equation, exactly
 from .grid import Grid
 from .space import Space
@@ -27,6 +28,7 @@ class CahnHilliard(Equation):
 
     dims: ClassVar[tuple[int, ...]] = (1, 2, 3)
     spaces: ClassVar[tuple[type, ...]] = (Grid, Space)
+    numbers: ClassVar[tuple[str, ...]] = ("width", "mobility")
     width: Any = 0.02
     mobility: Any = 1.0
     dealias: float | int = eqx.field(static=True, default=1 / 2)
@@ -79,7 +81,7 @@ class CahnHilliard(Equation):
 class SwiftHohenberg(Equation):
     """Swift-Hohenberg equation: rolls and hexagons of wavelength 2 pi/wavenumber.
 
-        u_t = drive u - (wavenumber^2 + Laplacian)^2 u + quadratic u^2 - u^3
+        u_t = drive u - (wavenumber^2 + Laplacian)^2 u + quadratic u^2 - u^3        (drive, quadratic: fields, too)
 
     What one sees: for drive > 0 rolls of amplitude sqrt(4 drive/3) with defects that heal slowly; with quadratic about
     1 hexagons instead. Good values: drive = 0.2 on a side of 20 pi. Walls: any with homogeneous conditions on u and on
@@ -88,21 +90,25 @@ class SwiftHohenberg(Equation):
 
     dims: ClassVar[tuple[int, ...]] = (1, 2, 3)
     spaces: ClassVar[tuple[type, ...]] = (Grid, Space)
+    numbers: ClassVar[tuple[str, ...]] = ("wavenumber",)
+    varying: ClassVar[tuple[str, ...]] = ("drive", "quadratic")
     drive: Any = 0.2
     quadratic: Any = 0.0
     wavenumber: Any = 1.0
     dealias: float | int = eqx.field(static=True, default=1 / 2)
 
     def symbol(self, grid: Box) -> Any:
-        return exactly(self.drive) - (exactly(self.wavenumber) ** 2 + grid.laplacian()) ** 2
+        return level(placed(self, plain(grid)).drive) - (exactly(self.wavenumber) ** 2 + grid.laplacian()) ** 2
 
     def nonlinear(self, grid: Box) -> Callable:
-        keep = grid.mask(self.dealias)
+        keep, here = grid.mask(self.dealias), placed(self, grid)
+        more = rest(here.drive, placed(self, plain(grid)).drive)
 
         def N(t: Any, x: Spectrum) -> Spectrum:
             del t
             u = grid.to_points(like(keep, x) * x)
-            return like(keep, x) * grid.project(u * u * (like(self.quadratic, u) - u))
+            rate = u * u * (like(here.quadratic, u) - u)
+            return like(keep, x) * grid.project(rate if more is None else rate + like(more, u) * u)
 
         return N
 
@@ -123,8 +129,9 @@ class SwiftHohenberg(Equation):
         else:
             bent = like(q2 + grid.laplacian(), modes) * modes
             shifted = grid.inner(bent, bent)
-        rest = -like(self.drive, u) * u**2 / 2 - like(self.quadratic, u) * u**3 / 3 + u**4 / 4
-        return {"energy": shifted / 2 + grid.integral(rest)}
+        here = placed(self, grid)
+        density = -like(here.drive, u) * u**2 / 2 - like(here.quadratic, u) * u**3 / 3 + u**4 / 4
+        return {"energy": shifted / 2 + grid.integral(density)}
 
 
 def refuse_lift(equation: Equation, grid: Box) -> None:

@@ -1,9 +1,9 @@
 """Diffusion, and what happens at every point besides: heat, invasion, phase fronts, spots, excitable media.
 
-    u_t = D Laplacian(u) + rate u + reaction(u)
+    u_t = D Laplacian(u) + rate u + reaction(u);   div(D grad u) + r(x) u + reaction(x, u) where parameters are fields
 
-Diffusion and the linear rate are exact in every method that treats L exactly; boxes may have walls, with values or
-fluxes given there.
+Diffusion and the linear rate are exact in every method that treats L exactly; of fields the level is, and the rest is
+part of the reaction (`coefficients`). Boxes may have walls, with values or fluxes given there.
 """
 
 from abc import abstractmethod
@@ -11,20 +11,30 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from scipy.special import expit
 
 from duhamel.core.linear import like
 from duhamel.core.types import Field, Spectrum
 
+from .coefficients import check_parameters, diffusion, level, on_points, placed, plain, rest, strength
 from .equation import Box, Equation, exactly, stack
 from .grid import Grid
 from .space import Space
 
 
 class ReactionDiffusion(Equation):
-    """Abstract: a subclass gives the coefficient of diffusion and the linear rate of each field, and the reaction."""
+    """Abstract: a subclass gives the coefficient of diffusion and the linear rate of each field, and the reaction.
+
+    class Own(ReactionDiffusion):
+        varying = ("capacity",)
+        capacity: Any = 1.0
+        def linear_part(self): return (0.1,), (1.0,)
+        def reaction(self, u): return -u * u / self.capacity
+    """
 
     dims: ClassVar[tuple[int, ...]] = (1, 2, 3)
     spaces: ClassVar[tuple[type, ...]] = (Grid, Space)
@@ -38,18 +48,68 @@ class ReactionDiffusion(Equation):
         """The rest, at the points; (fields, *points) where there are several fields."""
 
     def symbol(self, grid: Box) -> Any:
-        symbols = [exactly(D) * grid.laplacian() + exactly(rate) for D, rate in zip(*self.linear_part(), strict=True)]
+        parts = zip(*self._linear_at(grid), strict=True)
+        symbols = [level(D, top=True) * grid.laplacian() + level(rate) for D, rate in parts]
         return symbols[0] if len(symbols) == 1 else stack(symbols)
 
     def nonlinear(self, grid: Box) -> Callable:
-        keep = grid.mask(self.dealias)
+        keep, here = grid.mask(self.dealias), placed(self, grid)
+        spread, grow = (
+            [rest(on_points(v, grid), base, top) for v, base in zip(fine, coarse, strict=True)]
+            for top, fine, coarse in zip((True, False), here.linear_part(), self._linear_at(grid), strict=True)
+        )
 
         def N(t: Any, x: Spectrum) -> Spectrum:
             del t
-            u = grid.to_points(like(keep, x) * x)
-            return like(keep, x) * grid.project(self.reaction(u))
+            x = like(keep, x) * x
+            u = grid.to_points(x)
+            rate = here.reaction(u)
+            if any(r is not None for r in grow):
+                rate = rate + self._each(u, lambda v, i: 0 * v if grow[i] is None else like(grow[i], v) * v)
+            found = grid.project(rate)
+            if any(d is not None for d in spread):
+                moved = lambda v, i: 0 * v if spread[i] is None else diffusion(grid, v, spread[i])  # noqa: E731
+                found = found + self._each(x, moved)
+            return like(keep, x) * found
 
         return N
+
+    def _linear_at(self, grid: Box) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        diffusivities, rates = placed(self, plain(grid)).linear_part()
+        return diffusivities, rates
+
+    def _each(self, x: Any, what: Callable) -> Any:
+        """what(one field, its number) of every field."""
+        if len(self.fields) == 1:
+            return what(x, 0)
+        return jnp.stack([what(x[i], i) for i in range(len(self.fields))])
+
+    def explicit_diffusion(self, grid: Box) -> tuple[Any, Any]:
+        each = [strength(grid, D) for D in self._linear_at(grid)[0]]
+        return next((one for one in each if isinstance(one[0], Tracer)), max(each))
+
+    def check(self, grid: Box) -> None:
+        check_parameters(self, grid)
+        self._check_parts(grid)
+        super().check(grid)
+
+    def _check_parts(self, grid: Box) -> None:
+        """One diffusivity and one rate per field, and a reaction of u's shape."""
+        title, here = type(self).__name__, placed(self, plain(grid))
+        for name, found in zip(("diffusivities", "rates"), here.linear_part(), strict=True):
+            if len(found) != len(self.fields):
+                raise ValueError(
+                    f"{title}.linear_part() gives {len(found)} {name} for {len(self.fields)} fields "
+                    f"({', '.join(self.fields)}); give one for each."
+                )
+            for field, value in zip(self.fields, found, strict=True):
+                on_points(value, plain(grid), f"{title}: one of the {name}, that of {field},")
+        u = jax.ShapeDtypeStruct(self.shape(grid), jnp.result_type(float))
+        shape = jnp.shape(jax.eval_shape(here.reaction, u))
+        if shape != u.shape:
+            raise ValueError(
+                f"{title}.reaction(u) has shape {shape} where u has {u.shape}; return one rate per field and point."
+            )
 
     def invariants(self, grid: Box, modes: Spectrum) -> dict[str, Field]:
         """mass of every field, int u."""
@@ -61,7 +121,7 @@ class ReactionDiffusion(Equation):
 
 
 class Heat(ReactionDiffusion):
-    """Heat equation, u_t = diffusivity Laplacian(u) + source.
+    """Heat equation, u_t = diffusivity Laplacian(u) + source; div(diffusivity grad u) where that is a field.
 
     Between walls u = value is a temperature held, du/dn = value a flux let in per unit of diffusivity, and
     alpha u + beta du/dn = value loss to surroundings (Newton's law of cooling).
@@ -69,6 +129,7 @@ class Heat(ReactionDiffusion):
     What one sees: what is rough fades first, e^(-diffusivity k^2 t) for wavenumber k; then a steady profile.
     """
 
+    varying: ClassVar[tuple[str, ...]] = ("diffusivity", "source")
     diffusivity: Any = 1.0
     source: Any = 0.0
     dealias: float | int = eqx.field(static=True, default=1)
@@ -98,6 +159,7 @@ class FisherKPP(ReactionDiffusion):
     slowly than e^(-x sqrt(growth/diffusivity)). Good values: diffusivity = growth = 1 on a length of 60.
     """
 
+    varying: ClassVar[tuple[str, ...]] = ("diffusivity", "growth")
     diffusivity: Any = 1.0
     growth: Any = 1.0
     dealias: float | int = eqx.field(static=True, default=2 / 3)
@@ -132,6 +194,7 @@ class AllenCahn(ReactionDiffusion):
     int width^2 |grad u|^2/2 + (1 - u^2)^2/4 falls. Good values: width = 0.01 to 0.1 of the box, 4 points per width.
     """
 
+    varying: ClassVar[tuple[str, ...]] = ("width",)
     width: Any = 0.05
     dealias: float | int = eqx.field(static=True, default=1 / 2)
 
@@ -151,7 +214,7 @@ class AllenCahn(ReactionDiffusion):
         """energy, which falls, and mass, which nothing conserves."""
         u = grid.to_points(modes)
         slopes = sum(grid.slope(modes, axis) ** 2 for axis in range(grid.dim))
-        energy = like(exactly(self.width) ** 2 / 2, u) * slopes + (1 - u * u) ** 2 / 4
+        energy = like(exactly(placed(self, grid).width) ** 2 / 2, u) * slopes + (1 - u * u) ** 2 / 4
         return {"energy": grid.integral(energy), "mass": grid.integral(u)}
 
     def front(self, x: np.ndarray, t: float | int) -> np.ndarray:
@@ -172,6 +235,7 @@ class GrayScott(ReactionDiffusion):
     """
 
     fields: ClassVar[tuple[str, ...]] = ("u", "v")
+    varying: ClassVar[tuple[str, ...]] = ("feed", "kill", "diffusivity_u", "diffusivity_v")
     feed: Any = 0.03
     kill: Any = 0.062
     diffusivity_u: Any = 2e-5
@@ -211,6 +275,7 @@ class FitzHughNagumo(ReactionDiffusion):
     """
 
     fields: ClassVar[tuple[str, ...]] = ("u", "v")
+    varying: ClassVar[tuple[str, ...]] = ("diffusivity_u", "diffusivity_v", "threshold")
     diffusivity_u: Any = 1e-3
     diffusivity_v: Any = 5e-3
     threshold: Any = 5e-3

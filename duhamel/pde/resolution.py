@@ -149,10 +149,10 @@ class PaddedSpace(Space):
     def lift_slope(self, orders: tuple[int, ...], rate: bool = False) -> Any:
         return self.plain.with_parts(self.fine).lift_slope(orders, rate)
 
-    def project(self, u: Field, real: bool = True) -> Field:
-        modes = Space(self.fine).project(u, real)
+    def project(self, u: Field, real: bool = True, slope: int | None = None) -> Field:
+        modes = Space(self.fine).project(u, real, slope)
         for k, (axis, fine) in enumerate(zip(self.parts, self.fine, strict=True)):
-            modes = along(lambda v, axis=axis, fine=fine: _cut(v, axis, fine), modes, k - self.dim)
+            modes = along(lambda v, axis=axis, fine=fine: cut(v, axis, fine), modes, k - self.dim)
         return modes
 
     def slope(self, modes: Spectrum | Field, axis: int = 0, order: int = 1, real: bool = True) -> Field:
@@ -164,7 +164,8 @@ class PaddedSpace(Space):
         return Space(self.fine).integral(u)
 
 
-def _cut(modes: Any, axis: Axis, fine: Axis) -> Any:
+def cut(modes: Any, axis: Axis, fine: Axis) -> Any:
+    """Modes of an axis, from those of a finer one."""
     if axis == fine:
         return modes
     first = (axis.modes + 1) // 2 if isinstance(axis, Fourier) else axis.modes

@@ -5,8 +5,8 @@
 Where the axes are Fourier, Sine, Cosine or Legendre, the Laplacian of a mode is a number, whatever the conditions, so
 every equation whose linear part is a function of the Laplacian is solved here by the same exponential and
 implicit-explicit methods as on a periodic `Grid`. A Chebyshev axis makes the linear part a matrix along it, one for
-each mode of the other axes, and takes operators of any order. The lift carries inhomogeneous conditions; it is a
-polynomial in one axis, and may move in time: `at(t)` is the box at that time.
+each mode of the other axes, and takes operators of any order. The lift carries inhomogeneous conditions, which may
+vary along the walls and in time: `at(t)` is the box at that time.
 
 The methods are those of `Grid`, which equations call; batch axes may stand in front.
 """
@@ -24,6 +24,7 @@ from duhamel.core.linear import like
 from duhamel.core.types import Field, Spectrum
 
 from .axes.base import Axis
+from .lifting import bent, blended, check_corners, varies_along
 from .operator import Operator, derivative, rows_of
 
 
@@ -37,18 +38,13 @@ class Space:
     def __post_init__(self) -> None:
         if not 1 <= len(self.parts) <= 3:
             raise ValueError(f"a box has 1 to 3 axes, got {len(self.parts)}.")
-        lifted = self._lifted
-        if len(lifted) > 1:
+        if self.dim == 1 and any(varies_along(value) for value in self.parts[0].values):
             raise ValueError(
-                f"axes {lifted} both have inhomogeneous conditions, which meet in the corners; give values other than "
-                "0 on one axis, and put the rest into the equation."
+                "a value is a function of t and of coordinates along the wall, and the wall of a line is a point: "
+                "write a function of t alone."
             )
-        for k, axis in enumerate(self.parts):
-            if lifted and k != lifted[0] and not axis.takes_constants:
-                raise ValueError(
-                    f"axis {lifted[0]} has inhomogeneous conditions and axis {k} asks for more than du/dn = 0 at its "
-                    "ends: the two contradict each other in the corners."
-                )
+        if self._blends and not self.moves:
+            check_corners(self.parts, None)
 
     @property
     def dim(self) -> int:
@@ -90,6 +86,19 @@ class Space:
         return [k for k, axis in enumerate(self.parts) if any(callable(v) or v != 0 for v in axis.values)]
 
     @property
+    def _blends(self) -> bool:
+        """Whether the lift is more than polynomials in one axis."""
+        lifted = self._lifted
+        rest = [axis for k, axis in enumerate(self.parts) if lifted and k != lifted[0]]
+        meet = len(lifted) > 1 or any(not axis.takes_constants for axis in rest)
+        return meet or any(varies_along(value) for axis in self.parts for value in axis.values)
+
+    def check_walls(self, t: Any) -> None:
+        """One sentence where walls that meet contradict each other at time t."""
+        if self._blends:
+            check_corners(self.parts, t)
+
+    @property
     def has_lift(self) -> bool:
         return bool(self._lifted)
 
@@ -113,12 +122,19 @@ class Space:
 
     def lift_slope(self, orders: tuple[int, ...], rate: bool = False) -> Any:
         """A derivative of the lift at the points, or of its rate of change in time."""
+        if self._blends:
+            return bent(self.parts, self._blend(rate), orders)
         total = np.zeros(self.shape)
         for k in self._lifted:
             if all(order == 0 for j, order in enumerate(orders) if j != k):
                 row = self._end_values(k, rate) @ self.parts[k].lifts(orders[k])
                 total = total + row.reshape([-1 if j == k else 1 for j in range(self.dim)])
         return total
+
+    def _blend(self, rate: bool) -> Any:
+        if self.moves:
+            raise ValueError("what is prescribed at the walls is a function of t; take the box at(t).")
+        return np.zeros(self.shape) if rate else blended(self.parts, None)
 
     def _end_values(self, axis: int, rate: bool) -> Any:
         values = self.parts[axis].values
@@ -174,12 +190,17 @@ class Space:
         """Modes of a field with the conditions' values; for products and forces, which have none, see `project`."""
         return self.project(u - like(self.lift, u) if self.has_lift else u, real)
 
-    def project(self, u: Field, real: bool = True) -> Field:
-        """Modes of any function: its L2 projection onto them."""
+    def project(self, u: Field, real: bool = True, slope: int | None = None) -> Field:
+        """Modes of any function: its L2 projection onto them. slope: see `project_slope`."""
         del real
         for k, axis in enumerate(self.parts):
-            u = along(axis.forward, u, k - self.dim)
+            u = along(axis.forward_slope if k == slope else axis.forward, u, k - self.dim)
         return u
+
+    def project_slope(self, u: Field, axis: int, real: bool = True) -> Field:
+        """Modes of du/dx along one axis in the weak sense, of a function given at the points: (phi, du/dx) = -(phi',
+        u), without what stands at walls."""
+        return self.project(u, real, axis)
 
     def to_points(self, modes: Spectrum | Field, real: bool = True) -> Field:
         return self.slope(modes, 0, 0, real)
@@ -262,6 +283,11 @@ class Moment(Space):
 
     def with_parts(self, parts: tuple[Axis, ...]) -> Space:
         return Moment(parts, self.padded, self.t)
+
+    def _blend(self, rate: bool) -> Any:
+        t = jnp.asarray(self.t, float)
+        whole = lambda t: jnp.asarray(blended(self.parts, t))  # noqa: E731
+        return jax.jvp(whole, (t,), (jnp.ones_like(t),))[1] if rate else whole(t)
 
     def _end_values(self, axis: int, rate: bool) -> Any:
         t = jnp.asarray(self.t, float)

@@ -19,16 +19,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from duhamel.core.along import Along
-from duhamel.core.coupled import Coupled
-from duhamel.core.linear import Diagonal, like
+from duhamel.core.linear import like
 from duhamel.core.types import Spectrum
 from duhamel.methods.base import Method
 from duhamel.methods.exponential import ETDRK4, ExponentialRK
 from duhamel.methods.imex import IMEXRK
 from duhamel.rows.step import step
 
-from .equation import Box, Equation, NonlinearTerm
+from .equation import Box, Equation, NonlinearTerm, with_arrays
+from .posed import check_kinds, eigenvalues
 from .space import Space
 
 KRYLOV = 20  # iterations of Arnoldi
@@ -84,9 +83,7 @@ class Forecast:
             )
 
 
-def forecast(
-    equation: Equation, grid: Box, u0: Any = None, dt: float | int = 1.0, method: Method | None = None
-) -> Forecast:
+def forecast(equation: Any, grid: Any, u0: Any = None, dt: float | int = 1.0, method: Method | None = None) -> Forecast:
     """What a step of length dt meets: stiffness, Courant number, eigenvalues of N', and the longest stable step.
 
         print(pde.forecast(pde.KdV(), pde.periodic(256, 40.0), None, 1e-2))
@@ -105,12 +102,14 @@ def forecast(
         raise TypeError(f"a forecast takes exponential and implicit-explicit methods, got {type(method).__name__}.")
     if not (np.isfinite(dt) and dt > 0):
         raise ValueError(f"dt = {dt} is the length of a step; it must be positive and finite.")
+    check_kinds(equation, grid)
     equation.check(grid)
+    equation = with_arrays(equation)
     modes = first_modes(equation, grid.at(0.0), u0)
     values, norm = _eigenvalues_of_slope(equation, grid, modes)
     size = float(np.abs(values).max())
     high = float(np.abs(np.imag(values)).max())
-    L = _eigenvalues(equation, grid)
+    L = eigenvalues(equation, grid)
     return Forecast(
         dt=float(dt),
         limit=_longest(method, equation, grid, modes, norm),
@@ -126,6 +125,7 @@ def forecast(
 
 def longest_step(equation: Equation, grid: Box, modes: Spectrum, method: Any) -> float:
     """The longest stable step of a state in modes, within a factor of 2; infinite where nothing limits it."""
+    equation = with_arrays(equation)
     return _longest(method, equation, grid, modes, _eigenvalues_of_slope(equation, grid, modes)[1])
 
 
@@ -222,18 +222,6 @@ def _noise(equation: Equation, grid: Box, modes: Spectrum) -> Spectrum:
     u = rng.normal(size=shape) + (0 if equation.real else 1j * rng.normal(size=shape))
     v = grid.mask(equation.dealias, equation.real) * np.asarray(grid.project(jnp.asarray(u), equation.real))
     return jnp.asarray(v / np.linalg.norm(v)).astype(modes.dtype)
-
-
-def _eigenvalues(equation: Equation, grid: Box) -> np.ndarray:
-    """Of L, in any order."""
-    L = equation.linear(grid)
-    if isinstance(L, Diagonal):
-        return np.asarray(L.values)
-    if isinstance(L, Along):
-        return np.linalg.eigvals(np.asarray(L.matrices))
-    if isinstance(L, Coupled):
-        return np.linalg.eigvals(np.moveaxis(np.asarray(L.blocks), (0, 1), (-2, -1)))
-    raise TypeError(f"the eigenvalues of a {type(L).__name__} are not known here; write the symbol of {equation}.")
 
 
 def _shortest_wave(equation: Equation, grid: Box) -> float:

@@ -130,7 +130,7 @@ def test_precision_and_gradients_follow_the_state():
         (lambda: box(Legendre(16, 1.0, left=Dirichlet(1.0)), Sine(8, 1.0)), "contradict each other in the corners"),
         (
             lambda: box(Legendre(16, 1.0, left=Dirichlet(1.0)), Legendre(16, 1.0, left=Dirichlet(2.0))),
-            "meet in the corners",
+            "contradict each other in the corners",
         ),
         (lambda: box(Sine(8, 1.0)).mask(0.0), r"fraction = 0.0"),
         (lambda: box(), "1 to 3 axes"),

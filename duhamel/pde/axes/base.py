@@ -8,6 +8,8 @@ import numpy as np
 
 from duhamel.core.grid import Number
 
+from ..arguments import number, whole
+
 
 @dataclass(frozen=True)
 class Axis(ABC):
@@ -16,11 +18,14 @@ class Axis(ABC):
     Arrays carry the axis last in `forward` and `backward`; a `Space` moves it there and back.
     """
 
-    n: int
-    length: float
-    start: float = 0.0
+    n: Any  # int and floats once it is made
+    length: Any
+    start: Any = 0.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "n", whole(self.n, "n"))  # NumPy's numbers are welcome
+        object.__setattr__(self, "length", number(self.length, "length"))
+        object.__setattr__(self, "start", number(self.start, "start"))
         if self.n < 4:
             raise ValueError(f"n = {self.n}: an axis needs at least 4 points.")
         if not (np.isfinite(self.length) and self.length > 0):
@@ -67,6 +72,10 @@ class Axis(ABC):
     @abstractmethod
     def backward(self, modes: Any, order: int = 0) -> Any:
         """(..., modes) -> (..., n): the field at the points, or its `order`-th derivative."""
+
+    def forward_slope(self, u: Any) -> Any:
+        """(..., n) -> (..., modes): the modes of df/dx in the weak sense, -(phi_m', f), without what the walls add."""
+        raise NotImplementedError(f"a {type(self).__name__} axis has no weak derivative.")
 
     @abstractmethod
     def at(self, x: np.ndarray, order: int = 0) -> np.ndarray:

@@ -114,6 +114,15 @@ class Chebyshev(Walled):
     def backward(self, modes: Any, order: int = 0) -> Any:
         return jnp.matmul(modes, like(_values(self, order).T, modes), precision="highest")
 
+    def forward_slope(self, u: Any) -> Any:
+        return jnp.matmul(u, like(_weak(self).T, u), precision="highest")
+
+    def tests(self, x: np.ndarray) -> np.ndarray:
+        trial, test = _pair_of(self)
+        s = 2 * (np.asarray(x) - self.start) / self.length - 1
+        values = legendre.legvander(s, len(test) - 1) @ (_scale(len(test), self.length)[:, None] * test)
+        return values @ np.linalg.inv(test.T @ trial).T
+
     def at(self, x: np.ndarray, order: int = 0) -> np.ndarray:
         basis = _pair_of(self).trial
         for _ in range(order):
@@ -224,11 +233,22 @@ def _matrix(axis: Chebyshev, order: int) -> np.ndarray:
 def _projection(axis: Chebyshev) -> np.ndarray:
     """(modes, n): values at the points to modes, by the interpolant's Chebyshev coefficients below degree 2n/3."""
     trial, test = _pair_of(axis)
-    size = len(trial)
+    return np.linalg.solve(test.T @ trial, test.T @ _to_legendre(axis, len(trial)))
+
+
+@cache
+def _weak(axis: Chebyshev) -> np.ndarray:
+    """(modes, n): -G^-1 (p_i', f) of values of f at the points."""
+    trial, test = _pair_of(axis)
+    bent = _slope(len(test), axis.length) @ test
+    return -np.linalg.solve(test.T @ trial, bent.T @ _to_legendre(axis, len(trial)))
+
+
+def _to_legendre(axis: Chebyshev, size: int) -> np.ndarray:
+    """(size, n): values at the points to coefficients in the orthonormal Legendre polynomials, below degree 2n/3."""
     s, w = legendre.leggauss(size + 1)
-    to_legendre = (legendre.legvander(s, size - 1) * _scale(size, axis.length)).T * w * axis.length / 2
-    to_legendre = to_legendre @ chebyshev.chebvander(s, size - 1)
-    return np.linalg.solve(test.T @ trial, test.T @ to_legendre @ _analysis(axis.n, size))
+    found = (legendre.legvander(s, size - 1) * _scale(size, axis.length)).T * w * axis.length / 2
+    return found @ chebyshev.chebvander(s, size - 1) @ _analysis(axis.n, size)
 
 
 def _analysis(n: int, size: int) -> np.ndarray:

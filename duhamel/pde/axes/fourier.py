@@ -63,6 +63,10 @@ class Fourier(Axis):
         modes = modes if order == 0 else like(self.symbol(order), modes) * modes
         return jnp.fft.ifft(modes * self.n, axis=-1)
 
+    def forward_slope(self, u: Any) -> Any:
+        modes = self.forward(u)
+        return like(self.symbol(1), modes) * modes
+
     def at(self, x: np.ndarray, order: int = 0) -> np.ndarray:
         k = self.wavenumbers
         angle = np.outer(x - self.start, k)

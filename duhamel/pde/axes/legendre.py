@@ -70,6 +70,13 @@ class Legendre(Walled):
     def backward(self, modes: Any, order: int = 0) -> Any:
         return jnp.matmul(modes, like(_values(self, order).T, modes), precision="highest")
 
+    def forward_slope(self, u: Any) -> Any:
+        matrix = -_values(self, 1) * self.weights[:, None]
+        return jnp.matmul(u, like(matrix, u), precision="highest")
+
+    def tests(self, x: np.ndarray) -> np.ndarray:
+        return self.at(x)
+
     def at(self, x: np.ndarray, order: int = 0) -> np.ndarray:
         s = 2 * (np.asarray(x) - self.start) / self.length - 1
         coefficients = _modes_of(self)[1]

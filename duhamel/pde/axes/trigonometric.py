@@ -73,6 +73,12 @@ class Sine(Midpoints):
         padded = jnp.concatenate([jnp.zeros_like(modes[..., :1]), modes[..., :-1]], axis=-1)  # cos(n pi x) is 0 there
         return _inverse_dct(padded * like(_cosine_scale(self.n), modes))
 
+    def forward_slope(self, u: Any) -> Any:
+        """f is a sum of cosines, as the slope of a sum of sines is; cos(n pi x) is 0 at the points."""
+        cosines = Cosine(self.n, self.length, self.start).forward(u)
+        shifted = jnp.concatenate([cosines[..., 1:], jnp.zeros_like(cosines[..., :1])], axis=-1)
+        return -like(self.wavenumbers, shifted) * shifted
+
     def at(self, x: np.ndarray, order: int = 0) -> np.ndarray:
         k = self.wavenumbers
         angle = np.outer(x - self.start, k) + order * np.pi / 2
@@ -110,6 +116,12 @@ class Cosine(Midpoints):
         shifted = jnp.concatenate([modes[..., 1:], jnp.zeros_like(modes[..., :1])], axis=-1)  # sines 1..n
         sine = Sine(self.n, self.length, self.start)
         return sine.backward(shifted)
+
+    def forward_slope(self, u: Any) -> Any:
+        """f is a sum of sines, as the slope of a sum of cosines is."""
+        sines = Sine(self.n, self.length, self.start).forward(u)
+        shifted = jnp.concatenate([jnp.zeros_like(sines[..., :1]), sines[..., :-1]], axis=-1)
+        return like(self.wavenumbers, shifted) * shifted
 
     def at(self, x: np.ndarray, order: int = 0) -> np.ndarray:
         k = self.wavenumbers

@@ -28,6 +28,29 @@ class Walled(Axis):
     def lifts(self, order: int = 0) -> np.ndarray:
         return _lifts(self, order)
 
+    @abstractmethod
+    def tests(self, x: np.ndarray) -> np.ndarray:
+        """(len(x), modes): what the equation is tested with, as `forward` scales it."""
+
+    def interpolation(self, x: np.ndarray, order: int = 0) -> np.ndarray:
+        """(len(x), n): values at the points to those of their polynomial, or of a derivative of it, anywhere."""
+        return self.polynomials(x, order) @ self.coefficients
+
+    def polynomials(self, x: np.ndarray, order: int = 0) -> np.ndarray:
+        """(len(x), n): Chebyshev's polynomials of degree below n on the axis, or a derivative of them."""
+        s = 2 * (np.asarray(x, float) - self.start) / self.length - 1
+        bent = chebyshev.chebder(np.eye(self.n), order) if order else np.eye(self.n)
+        return chebyshev.chebval(s, bent).T * (2 / self.length) ** order  # chebval: (columns, len(s))
+
+    @property
+    def coefficients(self) -> np.ndarray:
+        """(n, n): values at the points to the Chebyshev coefficients of their polynomial."""
+        return _coefficients(self)
+
+    def functionals(self) -> np.ndarray:
+        """(conditions, n): each condition on Chebyshev's polynomials."""
+        return on_polynomials(self.ends, self.length, np.eye(self.n))
+
     @property
     def takes_constants(self) -> bool:
         return all(side.terms.get(0, 0) == 0 for end in self.ends for side in end)
@@ -41,8 +64,8 @@ class Walled(Axis):
                     raise ValueError(f"{name}: the coefficients of {side} must be finite numbers.")
                 if not (callable(side.value) or (np.ndim(side.value) == 0 and np.isfinite(side.value))):
                     raise ValueError(
-                        f"{name}: the value of {side} must be a finite number or a function of t, the same along the "
-                        "whole wall."
+                        f"{name}: the value of {side} must be a finite number, a function of t, or one of t and the "
+                        "coordinates along the wall: lambda t, y: ..."
                     )
 
 
@@ -57,6 +80,12 @@ def on_polynomials(ends: Ends, length: float, coefficients: np.ndarray) -> np.nd
                 row = row + c * (sign * 2 / length) ** order * chebyshev.chebval(sign, slope)
             rows.append(row)
     return np.array(rows).reshape(len(rows), coefficients.shape[1])
+
+
+@cache
+def _coefficients(axis: Walled) -> np.ndarray:
+    s = 2 * (axis.points - axis.start) / axis.length - 1
+    return np.linalg.inv(chebyshev.chebvander(s, axis.n - 1))
 
 
 @cache

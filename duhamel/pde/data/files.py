@@ -113,6 +113,12 @@ def _read_layout(path: Path) -> Trajectories:
             return read_well(file, str(path))
         if "tensor" in file or any(k in FLOW for k in keys) or any(k.isdecimal() for k in keys):
             return read_pdebench(file, str(path))
+    if "velocity" in keys and {"force", "particles", "t"} & set(keys):
+        raise ValueError(
+            f"{path} is of PDEBench's incompressible set ({', '.join(keys[:8])}), which has neither coordinates nor "
+            "one time axis for all of its arrays: open it with h5py and build a Trajectories from its velocity and "
+            "particles, with the coordinates of your box."
+        )
     raise ValueError(
         f"{path} is HDF5, but neither in The Well's layout (t0_fields, ...) nor in PDEBench's (tensor, density, 0000, "
         f"...): it holds {', '.join(keys[:8]) or 'nothing'}."

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .trajectories import BOUNDARIES, Trajectories, tails
+from .trajectories import AXES, BOUNDARIES, Trajectories, tails
 
 
 def write_well(file: Any, data: Trajectories) -> None:
@@ -87,6 +87,7 @@ def read_well(file: Any, where: str) -> Trajectories:
     """The trajectories of an open `h5py.File`; `where` is its name in error messages."""
     _check(file, where)
     axes = [_text(a) for a in file["dimensions"].attrs["spatial_dims"]]
+    _check_cartesian(file, where, axes)
     samples = int(file.attrs["n_trajectories"])
     times = _shared(file["dimensions"]["time"], where, "time")
     coordinates = tuple(_shared(file["dimensions"][a], where, a) for a in axes)
@@ -121,6 +122,16 @@ def _check(file: Any, where: str) -> None:
     if groups or attrs:
         lacks = [f"the group {g}" for g in groups] + [f"the attribute {a}" for a in attrs]
         raise ValueError(f"{where} is not in The Well's layout: it lacks {', '.join(lacks)}.")
+
+
+def _check_cartesian(file: Any, where: str, axes: list[str]) -> None:
+    """Components, gradients and norms of Trajectories are along x, y, z."""
+    kind = _text(file.attrs["grid_type"]) if "grid_type" in file.attrs else "cartesian"
+    if tuple(axes) != AXES[: len(axes)] or kind.lower() not in ("cartesian", "uniform"):
+        raise ValueError(
+            f"{where} is on a {kind} grid with the axes {', '.join(axes)}, and Trajectories are Cartesian (x, y, z): "
+            "open it with h5py, or interpolate its fields and components to a Cartesian box first."
+        )
 
 
 def _shared(item: Any, where: str, name: str) -> np.ndarray:

@@ -14,6 +14,7 @@ from .relax import SOR as SOR, SSOR as SSOR, Jacobi as Jacobi
 from .sides import Dirichlet as Dirichlet, Neumann as Neumann, Periodic as Periodic, Robin as Robin
 from .solving import Solved as Solved, solve as solve
 from .sparse import matrix as matrix
+from .spectral import spectral as spectral
 from .stefan import Stefan as Stefan
 from .system import System as System
 from .tensor import Diagonalise as Diagonalise

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from duhamel.core.grid import Number
+from ..arguments import Counts, Lengths, counts, each
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,14 @@ class Box:
 
 
 def box(
-    cells: int | tuple[int, ...],
-    length: Number | tuple[Number, ...],
-    start: Number | tuple[Number, ...] = 0.0,
+    cells: Counts,
+    length: Lengths,
+    start: Lengths = 0.0,
     centre: str = "cell",
 ) -> Box:
     """`box(64, 1.0)`, `box((64, 32), (2.0, 1.0))`, `box((32, 32, 32), np.pi, centre="vertex")`.
 
     A single length or start serves every axis.
     """
-    cells = (cells,) if isinstance(cells, int) else tuple(cells)
-    sides = length if isinstance(length, tuple) else (length,) * len(cells)
-    starts = start if isinstance(start, tuple) else (start,) * len(cells)
-    return Box(cells, tuple(float(s) for s in sides), tuple(float(a) for a in starts), centre)
+    numbers = counts(cells, "cells")
+    return Box(numbers, each(length, len(numbers), "length"), each(start, len(numbers), "start"), centre)

@@ -14,10 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from ..grid import Grid
+from ..space import Space
 from .boxes import Box
 from .fluxes import discretise
 from .sides import Dirichlet, Neumann, Periodic, Robin, Side
 from .solving import Solved, Solver, solve
+from .spectral import spectral
 from .system import System
 
 
@@ -34,8 +37,23 @@ class Steady(eqx.Module):
         a, c = self.coefficients()
         return discretise(box, self.sides, a, c)
 
-    def solve(self, box: Box, f: Any, solver: Solver | None = None, **options: Any) -> Solved:
-        """As `solve(system, f, solver, ...)`."""
+    def solve(self, box: Box | Space | Grid, f: Any, solver: Solver | None = None, **options: Any) -> Solved:
+        """As `solve(system, f, solver, ...)`; on a box of modes, pde.box(...) or pde.periodic(...), by `spectral`: its
+        axes have the conditions."""
+        if isinstance(box, Space | Grid):
+            a, c = self.coefficients()
+            if callable(a) or np.ndim(a) or (not isinstance(a, Tracer) and a != 1.0) or solver is not None:
+                raise ValueError(
+                    f"on a {type(box).__name__} of modes -Laplace u + c u = f is solved, by `spectral`, with no other "
+                    "solver and no coefficient a: take el.box(...), a box of cells."
+                )
+            if not (
+                isinstance(self.sides, Dirichlet) and not callable(self.sides.value) and np.all(self.sides.value == 0)
+            ):
+                raise ValueError(
+                    "sides are given, and the axes of this box have conditions of their own; leave them out."
+                )
+            return spectral(box, f, c, **options)
         return solve(self.system(box), f, solver, **options)
 
 

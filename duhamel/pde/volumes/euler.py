@@ -1,6 +1,6 @@
 """Gas dynamics without friction: the Euler equations of an ideal gas."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ class Euler(Law):
     shocks, contacts and rarefactions. Good values: Sod's tube, (1, 0, 1) | (1/8, 0, 1/10), 400 cells to t = 0.2.
     """
 
+    numbers: ClassVar[tuple[str, ...]] = ("gamma",)
     gamma: Any = 1.4
     dim: int = eqx.field(static=True, default=1)
 

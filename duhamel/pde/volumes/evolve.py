@@ -18,34 +18,40 @@ from duhamel.solver.save import Save
 from duhamel.solver.solution import Solution, SolveError
 from duhamel.solver.solve import solve as solve_ode
 
+from ..arguments import as_floating, whole
 from .euler import Euler
 from .law import Law
 from .mesh import Mesh
+from .placing import has_fields
+from .reach import reach
 from .reconstruction import MUSCL, WENO5, PiecewiseConstant
 from .residual import Admissible, Forced, Rate, Residual, fields_first
 from .riemann import HLL, HLLC, Riemann
 from .shallow_water import ShallowWater
 from .spectral_difference import ElementResidual, SpectralDifference
 
+SAFE = 0.85  # of what a method bears of viscosity and dispersion
+DECAYS, OSCILLATES = 2.0, 1.0  # of methods whose table is not known here
 Scheme = PiecewiseConstant | MUSCL | WENO5 | SpectralDifference
 
 
 def solve(
-    law: Law,
-    mesh: Mesh,
+    law: Any,
+    mesh: Any,
     u0: Any,
     t1_or_ts: Any,
     *,
     t0: Any = 0.0,
     cfl: Any = 0.4,
-    steps: int | None = None,
+    steps: Any = None,
     reconstruct: Scheme | None = None,
     riemann: Riemann | None = None,
     forcing: Callable | None = None,
     method: Method | None = None,
     save: Callable | None = None,
     adjoint: Tape | Forward | None = None,
-    max_steps: int = 100_000,
+    progress: Callable | None = None,
+    max_steps: Any = 100_000,
     throw: bool = True,
 ) -> Solution:
     """Solve u_t + div F(u) = S(u) by finite volumes.
@@ -53,35 +59,42 @@ def solve(
         law, mesh = volumes.Euler(), volumes.box(400, sides=volumes.Outflow())
         sol = volumes.solve(law, mesh, law.conserved(w0), 0.2)     # sol.x: (3, 400), density, momentum, energy
 
-    u0        conserved averages in the cells, (..., fields, *cells), float32 or float64; a batch shares its steps
+    u0        conserved averages in the cells, (..., fields, *cells), float32 or float64; a batch shares its steps; or a
+              Solution of the same law and mesh: goes on from where it stopped
     t1_or_ts  the end time, or save times; steps end exactly there
-    cfl       cells that the fastest wave may cross in a step; or steps=N equal ones
+    cfl       cells that the fastest wave may cross in a step, less where viscosity or dispersion ask for less; or
+              steps=N equal ones
     reconstruct  MUSCL() unless told; PiecewiseConstant() is first order, WENO5() fifth;
               SpectralDifference(p) makes elements of the cells, and averages over their sub-cells of u
     riemann   HLLC() for Euler, HLLD() for MHD, else HLL(), unless told
     forcing   forcing(t, mesh) -> averages in the cells of a given source, added to S
     method    SSPRK3() unless told; SSPRK2(), SSPRK104(), or any explicit method
     save      save(t, u) instead of the averages
+    progress  progress(part) is called now and then, part from 0 to 1; `duhamel.Bar()` draws a bar
 
     A step that would make a density, a pressure or a depth negative is taken again with half the length; after ten
     halvings the solve stops, says where, and keeps what it has. Works under jit, grad and vmap, parameters of the law
     and of inflows included.
     """
+    check_kinds(law, mesh)
     reconstruct = MUSCL() if reconstruct is None else reconstruct
     riemann = default_riemann(law) if riemann is None else riemann
     method = SSPRK3() if method is None else method
     riemann.check(law)
-    u0 = first_averages(law, mesh, u0, sub_cells(reconstruct))
-    control = _control(law, _refined(mesh, reconstruct), u0, method, cfl, steps, t0, t1_or_ts)
+    again = isinstance(u0, Solution)
+    first = first_averages(law, mesh, u0.x1 if again else u0, sub_cells(reconstruct))
+    begin = u0.t1 if again else t0
+    control = _control(law, _refined(mesh, reconstruct), first, method, cfl, steps, begin, t1_or_ts)
     field = residual(law, mesh, reconstruct, riemann)
     solution = solve_ode(
         field if forcing is None else Forced(field, forcing, mesh),
-        u0,
+        u0 if again else first,
         t1_or_ts,
         t0=t0,
         method=method,
         control=control,
         adjoint=adjoint,
+        progress=progress,
         save=None if save is None else Save(fn=lambda t, u, args: save(t, u)),
         max_steps=max_steps,
         throw=False,
@@ -98,6 +111,12 @@ def residual(law: Law, mesh: Mesh, reconstruct: Scheme, riemann: Riemann) -> Res
     if law.dim != 1 or isinstance(law, ShallowWater):
         raise ValueError(
             "SpectralDifference() is written in one dimension, for laws without a bed: use MUSCL() or WENO5()."
+        )
+    waves = type(law).interfaces is Law.interfaces if law.only_waves is None else law.only_waves
+    if has_fields(law) or not waves:
+        raise ValueError(
+            f"SpectralDifference() knows nothing but the waves of a law, and {type(law).__name__} has more (viscosity, "
+            "dispersion, parameters that vary in space): use MUSCL() or WENO5()."
         )
     return ElementResidual(law, mesh, reconstruct, riemann)
 
@@ -129,10 +148,11 @@ def first_averages(law: Law, mesh: Mesh, u0: Any, sub: int = 1) -> jax.Array:
     name = type(law).__name__
     if law.dim != mesh.dim:
         raise ValueError(f"{name} is written in {law.dim} dimensions, and the mesh has {mesh.dim}; make them agree.")
+    law.check(mesh)
     shape, wanted = np.shape(u0), (len(law.names), *mesh.shape[:-1], sub * mesh.shape[-1])
     if shape[-len(wanted) :] != wanted:
         raise ValueError(f"u0 has shape {shape}; {name} on this mesh needs (..., {', '.join(map(str, wanted))}).")
-    u0 = jnp.asarray(u0)
+    u0 = jnp.asarray(as_floating(u0))
     if isinstance(u0, Tracer):
         return u0
     q = fields_first(law, u0)
@@ -146,28 +166,62 @@ def first_averages(law: Law, mesh: Mesh, u0: Any, sub: int = 1) -> jax.Array:
 
 
 def _control(
-    law: Law, mesh: Mesh, u0: Any, method: Method, cfl: Any, steps: int | None, t0: Any, t1_or_ts: Any
+    law: Law, mesh: Mesh, u0: Any, method: Method, cfl: Any, steps: Any, t0: Any, t1_or_ts: Any
 ) -> CFL | Fixed:
     if not any(isinstance(t, Tracer) for t in (t0, t1_or_ts)) and np.min(t1_or_ts) < t0:
         raise ValueError("conservation laws are solved forwards in time, as shocks forget: t1 must be greater than t0.")
-    limit = 1.0
+    limit, decays, oscillates = 1.0, DECAYS, OSCILLATES
     if isinstance(method, ExplicitRK):
         limit = max(1.0, monotone_step(method.tableau))
+        decays, oscillates = reach(method.tableau)
+    _check_reach(law, mesh, method, oscillates)
     if steps is None:
         if not isinstance(cfl, Tracer) and not 0 < float(cfl) <= limit:
             raise ValueError(f"cfl = {float(cfl):g} must lie between 0 and {limit:.3g}, where this method is stable.")
-        return CFL(cfl, Rate(law, mesh), Admissible(law))
+        return CFL(cfl, Rate(law, mesh, cfl, SAFE * decays, SAFE * max(oscillates, 1e-3)), Admissible(law))
+    steps = whole(steps, "steps", "the number of steps", 800)
     control = Fixed(steps)
-    rate = Rate(law, mesh)(0.0, u0)
+    rate = Rate(law, mesh, limit, decays, max(oscillates, 1e-3))(0.0, u0)
     if not isinstance(rate, Tracer) and not isinstance(t1_or_ts, Tracer):
         span = float(np.asarray(t1_or_ts).reshape(-1)[-1]) - float(t0)
         number = span / steps * float(rate)
         if number > limit:
             raise ValueError(
-                f"steps = {steps} makes the fastest wave cross {number:.3g} cells in a step, and at most {limit:.3g} "
-                f"is stable: take {int(np.ceil(span * float(rate) / (0.8 * limit)))} steps or more, or cfl=0.4."
+                f"steps = {steps} makes the fastest wave cross {number:.3g} cells in a step{_more(law, mesh)}, and at "
+                f"most {limit:.3g} is stable: take {int(np.ceil(span * float(rate) / (0.8 * limit)))} steps or more, "
+                "or cfl=0.4."
             )
     return control
+
+
+def _check_reach(law: Law, mesh: Mesh, method: Method, oscillates: float) -> None:
+    oscillation = law.stiffness(mesh)[1]
+    if oscillates > 0 or isinstance(oscillation, Tracer) or not np.any(oscillation):
+        return
+    raise ValueError(
+        f"{type(law).__name__} has dispersion, and this method amplifies waves that only oscillate: use SSPRK3() or "
+        "SSPRK104()."
+    )
+
+
+def _more(law: Law, mesh: Mesh) -> str:
+    stiff = law.stiffness(mesh)
+    known = not any(isinstance(s, Tracer) for s in stiff)
+    return " (viscosity and dispersion counted with it)" if known and any(map(np.any, stiff)) else ""
+
+
+def check_kinds(law: Any, mesh: Any) -> None:
+    """A law and a mesh, in this order."""
+    if isinstance(law, type) and issubclass(law, Law):
+        raise TypeError(f"law is the class {law.__name__}; make one of it: volumes.{law.__name__}().")
+    if not isinstance(law, Law):
+        what = "a function" if callable(law) else f"a {type(law).__name__}"
+        raise TypeError(
+            f"law is {what}; volumes.solve takes a conservation law such as volumes.Euler(), or an instance of an own "
+            "subclass of volumes.Law. A vector field f(t, x, args) goes to duhamel.solve."
+        )
+    if not isinstance(mesh, Mesh):
+        raise TypeError(f"mesh is a {type(mesh).__name__}; give a box of cells made by volumes.box(400).")
 
 
 def what_happened(law: Law, mesh: Mesh, solution: Solution) -> str:
@@ -181,7 +235,7 @@ def what_happened(law: Law, mesh: Mesh, solution: Solution) -> str:
 def _lowest(law: Law, mesh: Mesh, u: Any) -> str:
     """The smallest of what must be positive, and its place."""
     found = []
-    for name, value in law.positive(law.primitive(fields_first(law, jnp.asarray(u)))).items():
+    for name, value in law.measured(fields_first(law, jnp.asarray(u))).items():
         value = np.asarray(value)
         place = np.unravel_index(np.nanargmin(value) if np.isfinite(value).any() else 0, value.shape)
         parts = zip("xy", mesh.start, mesh.length, value.shape[-mesh.dim :], place[-mesh.dim :], strict=False)

@@ -5,13 +5,15 @@ any batch stands between; users hold (..., fields, *cells).
 """
 
 from abc import abstractmethod
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from .mesh import Inflow, Mesh, Values, cut
+from .placing import check_parameters, on_faces
 
 
 class Interfaces(NamedTuple):
@@ -27,8 +29,16 @@ class Law(eqx.Module):
     """Abstract. Fields of a subclass are parameters: Python numbers or (traced) arrays.
 
     dim  axes of the box, static
+    numbers  names of parameters that are one number each
+    varying  names of parameters that may vary in space besides: a function of the coordinates, or an array with one
+             value per cell. Where `flux`, `speeds` and the Riemann solver read them they are values at the faces of
+             the axis, one for both sides of a face; a tuple has one entry per axis
+    only_waves  whether `flux` and `speeds` say all; None: as far as `interfaces` is the one written here
     """
 
+    numbers: ClassVar[tuple[str, ...]] = ()
+    varying: ClassVar[tuple[str, ...]] = ()
+    only_waves: ClassVar[bool | None] = None
     dim: eqx.AbstractVar[int]
 
     @property
@@ -62,6 +72,16 @@ class Law(eqx.Module):
     def speeds(self, w: Array, axis: int) -> tuple[Array, Array]:
         """(slowest, fastest) signed wave speed along the axis."""
 
+    def stiffness(self, mesh: Mesh) -> tuple[Any, Any]:
+        """(decay, oscillation): largest eigenvalues of what the law has beside its waves, viscosity and dispersion, in
+        1/time. They limit explicit steps as the waves do."""
+        del mesh
+        return 0.0, 0.0
+
+    def check(self, mesh: Mesh) -> None:
+        """One sentence for parameters that do not fit the mesh."""
+        check_parameters(self, mesh)
+
     def signals(self, left: Array, right: Array, axis: int) -> tuple[Array, Array]:
         """Speeds that bound the waves of a Riemann problem; those of both states unless the law knows better."""
         (a, b), (c, d) = self.speeds(left, axis), self.speeds(right, axis)
@@ -71,6 +91,10 @@ class Law(eqx.Module):
         """What must be positive, by name; concave functions of the conserved fields."""
         del w
         return {}
+
+    def measured(self, u: Array) -> dict[str, Array]:
+        """What must be positive, as the conserved fields have it, for messages."""
+        return self.positive(self.primitive(u))
 
     def admissible(self, u: Array) -> Array:
         """Per cell: whether everything that must be positive is."""
@@ -83,7 +107,7 @@ class Law(eqx.Module):
         """Reconstruct, solve the Riemann problem of every face."""
         minus, plus = reconstruct.edges(self, self.padded(mesh, u, axis, reconstruct.ghosts), axis)
         along = axis - self.dim
-        flux = riemann(self, cut(plus, 0, -1, along), cut(minus, 1, 0, along), axis)
+        flux = riemann(on_faces(self, mesh, axis, u.dtype), cut(plus, 0, -1, along), cut(minus, 1, 0, along), axis)
         return Interfaces(flux, flux, None)
 
     def coupled(self, mesh: Mesh, fluxes: list[Interfaces]) -> list[Interfaces]:
@@ -134,20 +158,30 @@ class ScalarLaw(Law):
 
 
 class Advection(ScalarLaw):
-    """Transport with a constant velocity: u_t + a . grad u = 0.
+    """Transport with a given velocity: u_t + div(a u) = 0.
 
-    velocity  one number per axis; u moves without a change, which shows what a scheme smears. Good values: a box of
-              length 1 with 100 to 400 cells, periodic, one turn.
+    velocity  one entry per axis: a number, a function of the coordinates, or an array with one value per cell. With
+              numbers u moves without a change, which shows what a scheme smears. Good values: a box of length 1 with
+              100 to 400 cells, periodic, one turn. Where a varies it is u dx that is carried, not u: add u div a for
+              u_t + a . grad u = 0.
     """
 
+    varying: ClassVar[tuple[str, ...]] = ("velocity",)
     velocity: tuple[Any, ...]
     dim: int = eqx.field(static=True)
 
-    def __init__(self, velocity: tuple[Any, ...] = (1.0,)):
-        self.velocity, self.dim = tuple(velocity), len(velocity)
+    def __init__(self, velocity: Any = (1.0,)):
+        many = isinstance(velocity, tuple | list) or (not callable(velocity) and np.ndim(velocity) > 0)
+        self.velocity = tuple(velocity) if many else (velocity,)  # pyright: ignore[reportArgumentType]
+        self.dim = len(self.velocity)
+        if self.dim not in (1, 2):
+            raise ValueError(
+                f"velocity has {self.dim} entries; give one per axis, a tuple of numbers, of functions of the "
+                "coordinates or of arrays over the cells: Advection((a,))."
+            )
 
     def flux(self, w: Array, axis: int) -> Array:
-        return self.velocity[axis] * w
+        return jnp.asarray(self.velocity[axis], w.dtype) * w
 
     def speeds(self, w: Array, axis: int) -> tuple[Array, Array]:
         speed = jnp.broadcast_to(jnp.asarray(self.velocity[axis], w.dtype), w.shape[1:])

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from duhamel.core.grid import Number
+from ..arguments import Counts, Lengths, counts, each
 
 Values = Array | np.ndarray
 
@@ -128,29 +128,28 @@ def cut(u: Array, begin: int, end: int, axis: int) -> Array:
 
 
 def box(
-    shape: int | tuple[int, ...],
-    length: Number | tuple[Number, ...] = 1.0,
-    start: Number | tuple[Number, ...] = 0.0,
+    shape: Counts,
+    length: Lengths = 1.0,
+    start: Lengths = 0.0,
     sides: Any = Periodic(),
 ) -> Mesh:
     """A box of cells: `box(400, sides=Outflow())`, `box((64, 32), (2.0, 1.0), sides=(Periodic(), (Wall(), Wall())))`.
 
     sides  one condition for all sides; or one entry for each axis, either a condition or a pair (low, high)
     """
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
-    dim = len(shape)
-    lengths = tuple(float(s) for s in (length if isinstance(length, tuple) else (length,) * dim))
-    starts = tuple(float(s) for s in (start if isinstance(start, tuple) else (start,) * dim))
+    cells = counts(shape)
+    dim = len(cells)
+    lengths, starts = each(length, dim, "length"), each(start, dim, "start")
     if dim not in (1, 2) or not dim == len(lengths) == len(starts):
         raise ValueError(
-            f"a box has 1 or 2 axes with one length and one start each, got shape {shape}, length {lengths}, "
+            f"a box has 1 or 2 axes with one length and one start each, got shape {cells}, length {lengths}, "
             f"start {starts}."
         )
-    if min(shape) < 6:
-        raise ValueError(f"shape {shape}: an axis needs at least 6 cells, as many as a stencil reads.")
+    if min(cells) < 6:
+        raise ValueError(f"shape {cells}: an axis needs at least 6 cells, as many as a stencil reads.")
     if not all(np.isfinite(s) and s > 0 for s in lengths):
         raise ValueError(f"length {lengths}: side lengths must be positive and finite.")
-    return Mesh(shape, lengths, starts, _sides(sides, dim))
+    return Mesh(cells, lengths, starts, _sides(sides, dim))
 
 
 def _sides(sides: Any, dim: int) -> tuple[tuple[Side, Side], ...]:

@@ -1,6 +1,6 @@
 """Ideal magnetohydrodynamics: a conducting gas and its magnetic field."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -26,6 +26,8 @@ class MHD(Law):
     electric field there (flux-CT, G. Toth, J. Comput. Phys. 161 (2000) 605).
     """
 
+    only_waves: ClassVar[bool | None] = True  # what `interfaces` adds keeps div B = 0 in two dimensions
+    numbers: ClassVar[tuple[str, ...]] = ("gamma",)
     gamma: Any = 5 / 3
     dim: int = eqx.field(static=True, default=1)
 

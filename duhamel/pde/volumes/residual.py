@@ -1,6 +1,7 @@
 """du/dt of the averages in cells: minus the differences of the fluxes, and the sources."""
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import equinox as eqx
@@ -9,6 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from .law import Law
 from .mesh import Mesh, cut
+from .placing import beside, has_fields
 from .riemann import Riemann
 
 
@@ -50,19 +52,37 @@ class Forced(eqx.Module):
 
 
 class Rate(eqx.Module):
-    """max over cells of sum_a |fastest wave along a|/width_a: what `CFL` divides its number by."""
+    """max over cells of sum_a |fastest wave along a|/width_a, what `CFL` divides its number by; and what viscosity and
+    dispersion add, so that number/rate is a step that all of them allow:
+
+        1/h = waves/number + decay/decays + oscillation/oscillates
+
+    decays, oscillates  h times the largest eigenvalues of `Law.stiffness` that the method bears
+    number              Courant's
+    """
 
     law: Law
     mesh: Mesh
+    number: Any = 1.0
+    decays: float = eqx.field(static=True, default=1.0)
+    oscillates: float = eqx.field(static=True, default=1.0)
 
     def __call__(self, t: Any, u: Array, args: Any = None) -> Float[Array, ""]:
         del t, args
         w = self.law.primitive(fields_first(self.law, u))
         total = jnp.zeros(w.shape[1:], w.dtype)
         for axis, width in enumerate(self.mesh.width):
-            low, high = self.law.speeds(w, axis)
-            total = total + jnp.maximum(jnp.abs(low), jnp.abs(high)) / width
-        return jnp.max(total)
+            total = total + self._fastest(w, axis) / width
+        decay, oscillation = self.law.stiffness(self.mesh)
+        more = jnp.asarray(decay, w.dtype) / self.decays + jnp.asarray(oscillation, w.dtype) / self.oscillates
+        return jnp.max(total) + jnp.asarray(self.number, w.dtype) * more
+
+    def _fastest(self, w: Array, axis: int) -> Array:
+        laws = [self.law]
+        if has_fields(self.law):
+            laws = [beside(self.law, self.mesh, axis, upper, w.dtype) for upper in (False, True)]
+        speeds = [jnp.abs(speed) for law in laws for speed in law.speeds(w, axis)]
+        return reduce(jnp.maximum, speeds)
 
 
 class Admissible(eqx.Module):

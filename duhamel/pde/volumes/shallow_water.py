@@ -1,6 +1,6 @@
 """Shallow water over a bed that may rise out of it: well-balanced, with wetting and drying."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ class ShallowWater(Law):
         h_t + div(h v) = 0,   (h v)_t + div(h v v) + grad(g h^2/2) = -g h grad b
 
     gravity     9.81 in metres and seconds
-    bathymetry  height b of the bed in each cell, of the mesh's shape; None: flat
+    bathymetry  height b of the bed in each cell, of the mesh's shape, or a function of the coordinates; None: flat
     dry         depth below which the velocity is taken as 0, in units of the depth; 1e-9 is far below what is resolved
     Conserved: depth h and discharge h v; primitive: depth and velocity. What one sees: bores, rarefactions, shorelines
     that move. A lake at rest stays at rest to rounding, its shores included, and depths stay positive.
@@ -27,6 +27,7 @@ class ShallowWater(Law):
     Source: E. Audusse et al., SIAM J. Sci. Comput. 25 (2004) 2050.
     """
 
+    numbers: ClassVar[tuple[str, ...]] = ("gravity",)
     gravity: Any = 9.81
     bathymetry: Any = None
     dim: int = eqx.field(static=True, default=1)
@@ -76,6 +77,13 @@ class ShallowWater(Law):
     def positive(self, w: Array) -> dict[str, Array]:
         return {"depth": w[0]}
 
+    def check(self, mesh: Mesh) -> None:
+        super().check(mesh)
+        self.bed(mesh, jnp.zeros((1, *mesh.shape)))
+
+    def measured(self, u: Array) -> dict[str, Array]:
+        return {"depth": u[0]}  # `primitive` has no depth below 0
+
     def admissible(self, u: Array) -> Array:
         """Dry cells are fine; less than nothing, but for rounding, is not."""
         return u[0] > -1e-3 * self.dry
@@ -107,7 +115,10 @@ class ShallowWater(Law):
         """(1, ..., *cells), the height of the bed."""
         if self.bathymetry is None:
             return jnp.zeros_like(u[:1])
-        b = jnp.asarray(self.bathymetry, u.dtype)
+        given = self.bathymetry(*mesh.centres()) if callable(self.bathymetry) else self.bathymetry
+        b = jnp.asarray(given, u.dtype)
+        if callable(self.bathymetry) and b.ndim in (0, mesh.dim):
+            b = jnp.broadcast_to(b, mesh.shape)
         if b.shape != mesh.shape:
             raise ValueError(f"bathymetry has shape {b.shape} and the mesh {mesh.shape}; give one height per cell.")
         return jnp.broadcast_to(b, u[:1].shape)
