@@ -10,10 +10,16 @@ from jaxtyping import PyTree
 from duhamel.core.problem import Problem
 from duhamel.methods.base import Method
 
-from .lanes import march_lanes, taped_lanes
+from .lanes import TapedLanes, march_lanes
 from .loop import run
-from .tape import taped
+from .modes import marched, reverse_refused
+from .tape import Taped
 from .task import State, Task
+
+REVERSE = (
+    "Reverse mode (jax.grad) cannot go through adjoint=Forward(), which is for jax.jvp and jax.jacfwd: leave the default, "
+    "Tape(), which serves both, or use Direct() for higher derivatives in reverse."
+)
 
 
 class Adjoint(eqx.Module):
@@ -53,20 +59,21 @@ class Tape(Adjoint):
             raise ValueError(f"Tape(memory) is a number of bytes of at least 1, got {self.memory}.")
 
     def march(self, task: Task, x: PyTree, h: Any) -> State:
-        return taped((task, x), jax.lax.stop_gradient(h), self.memory)
+        return marched(task, x, jax.lax.stop_gradient(h), Taped(self.memory))
 
     def march_lanes(self, task: Task, x: PyTree, h: Any, width: int) -> State:
-        return taped_lanes((task, x), jax.lax.stop_gradient(h), self.memory, width)
+        return marched(task, x, jax.lax.stop_gradient(h), TapedLanes(self.memory, width))
 
 
 class Forward(Adjoint):
     """Forward mode (`jax.jvp`, `jax.jacfwd`) straight through the loop; step sizes are frozen there too.
 
-    For few parameters and many outputs. Reverse mode through it is refused by JAX: use `Tape()`.
+    For few parameters and many outputs, without the tape that the other adjoints write beside. Reverse mode through it
+    is refused by a sentence.
     """
 
     def march(self, task: Task, x: PyTree, h: Any) -> State:
-        return run(task, x, h)
+        return reverse_refused(run(task, x, h), REVERSE)
 
     def march_lanes(self, task: Task, x: PyTree, h: Any, width: int) -> State:
-        return march_lanes(task, x, h, width)
+        return reverse_refused(march_lanes(task, x, h, width), REVERSE)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, PyTree
 
 from duhamel.core.status import Status
 from duhamel.methods.base import Env, Moment, Slots
@@ -33,6 +33,7 @@ from .cotangents import (
     where_or_zero,
     with_times,
 )
+from .modes import March
 from .loop import first_slots, measures, run, settle
 from .record import Row, Rows, carried, record, row_at, segment_length
 from .save import read
@@ -40,27 +41,24 @@ from .stepper import moved
 from .task import State, Task, begin_of, output, row_of
 
 
-@eqx.filter_custom_vjp
-def taped(diff: tuple, h: Float[Array, "..."], memory: int) -> State:
-    """`run`, with the tape for its reverse mode. diff = (task, x): whatever may be differentiated."""
-    task, x = diff
-    return run(task, x, h)
+class Taped(March):
+    """`run`, with the tape for its way back."""
 
+    memory: int = eqx.field(static=True)
 
-@taped.def_fwd
-def _forward(perturbed: PyTree, diff: tuple, h: Array, memory: int) -> tuple[State, tuple[State, Rows]]:
-    del perturbed
-    task, x = diff
-    state, rows = record(task, x, h, memory)
-    return state, (state, rows)
+    def run(self, task: Task, x: PyTree, h: Array) -> State:
+        return run(task, x, h)
 
+    def forward(self, task: Task, x: PyTree, h: Array) -> tuple[State, PyTree]:
+        state, rows = record(task, x, h, self.memory)
+        return state, (state, rows)
 
-@taped.def_bwd
-def _backward(residuals: tuple, grad: State, perturbed: PyTree, diff: tuple, h: Array, memory: int) -> tuple:
-    del h
-    state, rows = residuals
-    task, x0 = diff
-    return pull_back(task, x0, state, rows, grad, perturbed[0], memory)
+    def backward(
+        self, task: Task, x: PyTree, h: Array, kept: PyTree, grad: State, wanted: Task
+    ) -> tuple[Task, PyTree]:
+        del h
+        state, rows = kept
+        return pull_back(task, x, state, rows, grad, wanted, self.memory)
 
 
 class Cotangents(NamedTuple):
