@@ -115,5 +115,5 @@ def finished(work: Work, walk: Walk, x0: PyTree, missed: Any) -> tuple[Task, PyT
     early = pairing(back, work.plan.begin, x0, a) if work.times else zero
     theta = eqx.combine(theta, jax.tree.map(jnp.zeros_like, eqx.filter(back.rest, eqx.is_inexact_array)))
     none = work.end.saved
-    cot = Cotangents({"x": a}, theta, walk.ts, none, none, None)
+    cot = Cotangents({"x": a}, theta, walk.ts, None, none, none, None)
     return assemble(task, cot, early, work.late), a

@@ -65,8 +65,9 @@ class Cotangents(NamedTuple):
     """What the walk backwards carries.
 
     slots   of the carried slots at the beginning of the rows still to come (their inexact leaves)
-    theta   of everything else that may be differentiated (the task without its times)
+    theta   of everything else that may be differentiated (the task without its times; on a fixed grid t0 is in it)
     ts      of the save times
+    edges   of a fixed grid
     saved   save times not yet passed on the way back
     steps   accepted steps not yet passed on the way back
     hits    events not yet passed on the way back
@@ -75,6 +76,7 @@ class Cotangents(NamedTuple):
     slots: Slots
     theta: PyTree
     ts: Any
+    edges: Any
     saved: Array
     steps: Array
     hits: Any
@@ -94,8 +96,8 @@ def pull_back(
 
 def pull_through(task: Task, x0: PyTree, end: State, grad: State, wanted: Task, walk: Callable) -> tuple[Task, PyTree]:
     """As `pull_back`, over the steps that walk(theta, rest, incoming, cotangents) takes back."""
-    theta, rest = parted(task, wanted)
-    times = times_perturbed(wanted)
+    times, on_grid = times_perturbed(wanted), task.edges is not None
+    theta, rest = parted(task, wanted, on_grid)
     out = _incoming(grad, end)
     slots = carried(task, end.slots)
     last = jax.tree.map(jnp.zeros_like, eqx.filter(slots, eqx.is_inexact_array))
@@ -103,27 +105,31 @@ def pull_through(task: Task, x0: PyTree, end: State, grad: State, wanted: Task, 
         slots=last | {"x": dense(out.x, x0)},
         theta=jax.tree.map(jnp.zeros_like, theta),
         ts=jnp.zeros_like(task.ts) if times and task.ts is not None else None,
+        edges=jnp.zeros_like(task.edges) if times and on_grid else None,
         saved=end.saved,
         steps=end.accepted,
         hits=None if end.hits is None else end.hits.total,
     )
     if times:
-        _refuse_times(task, out)
+        _refuse_times(task, out, on_grid)
+    closed, s1 = times and not on_grid, end.s
     arrived = end.status != Status.event
-    s1, x1 = end.s, end.slots["x"]
-    late = jnp.where(arrived, time_cotangent(task, s1, x1, cot.slots["x"]), 0.0) if times else jnp.zeros_like(s1)
+    early = late = jnp.zeros_like(s1)
+    if closed:
+        late = jnp.where(arrived, time_cotangent(task, s1, end.slots["x"], cot.slots["x"]), 0.0)
     cot = walk(theta, rest, out, cot)
     cot = _first_slots(task, theta, rest, x0, cot)
     cot = _first_row(task, theta, rest, x0, out, cot)
-    early = time_cotangent(task, begin_of(task), x0, cot.slots["x"]) if times else jnp.zeros_like(s1)
-    if times and out.hit_s is not None:  # event times are written relative to t0
+    if closed:
+        early = time_cotangent(task, begin_of(task), x0, cot.slots["x"])
+    if closed and out.hit_s is not None:  # event times are written relative to t0
         early = early + jnp.sum(out.hit_s, axis=0)
     still = jax.tree.map(jnp.zeros_like, eqx.filter(rest, eqx.is_inexact_array))
-    return assemble(task, cot._replace(theta=eqx.combine(cot.theta, still)), early, late), cot.slots["x"]
+    return assemble(task, cot._replace(theta=eqx.combine(cot.theta, still)), early, late, on_grid), cot.slots["x"]
 
 
-def _refuse_times(task: Task, out: "_Incoming") -> None:
-    if not nothing(out.every):
+def _refuse_times(task: Task, out: "_Incoming", on_grid: bool) -> None:
+    if not on_grid and not nothing(out.every):
         raise NotImplementedError(
             "Derivatives with respect to t0 and t1 are not defined for Save(steps=True), whose times the controller "
             "chooses; save at given times instead."
@@ -215,83 +221,120 @@ def pull_row(
     moved = row.h != 0
     timed, wants_sums = out.at_times is not None and not nothing(out.at_times), not nothing(out.sums)
     smooth, fixed = eqx.partition(row.slots, eqx.is_inexact_array)
+    ends = () if cot.edges is None else (row.s, row.h)  # on a grid the steps move with it
 
-    def forward(smooth: PyTree, theta: PyTree) -> tuple:
-        full = with_times(task, theta, rest)
-        done = _step(full, row._replace(slots=eqx.combine(smooth, fixed)))
-        t1 = done.at.t + row.h
+    def forward(smooth: PyTree, theta: PyTree, *ends: Array) -> tuple:
+        full, own = with_times(task, theta, rest), _moved_row(row, ends)
+        done = _step(full, own._replace(slots=eqx.combine(smooth, fixed)))
+        s1, t1 = own.s + own.h, done.at.t + own.h
         if done.landing is not None:
-            t1 = t1 + done.landing.dt
+            s1, t1 = s1 + done.landing.dt, t1 + done.landing.dt
         every = None if nothing(out.every) else eqx.filter(row_of(full, t1, done.slots), eqx.is_inexact_array)
         basis = full.stepper.densify(done.at, done.env) if timed else None
         sums = where_or_zero(moved, measures(full, done.at, done.env)) if wants_sums else None
-        hit = None if done.landing is None else (done.landing.dt, done.landing.before)
+        hit = None if done.landing is None else (s1, done.landing.before)
         return eqx.filter(done.slots, eqx.is_inexact_array), every, basis, sums, hit
 
-    (_, every, basis, sums, hit), pull = jax.vjp(forward, smooth, theta)
+    (_, every, basis, sums, hit), pull = jax.vjp(forward, smooth, theta, *ends)
     every_bar = basis_bar = sums_bar = hit_bar = None
-    theta_bar, ts_bar, saved, hits = cot.theta, cot.ts, cot.saved, cot.hits
+    hits, saved_bar = cot.hits, cot
     if every is not None:
         every_bar = where_or_zero(moved, dense(read(out.every, cot.steps), every))
     if timed:
-        basis_bar, theta_bar, ts_bar, saved = _pull_times(task, theta, rest, out, row, basis, cot)
+        basis_bar, saved_bar = _pull_times(task, theta, rest, out, row, basis, cot)
     if wants_sums:
         sums_bar = where_or_zero(moved, dense(out.sums, sums))
     if hit is not None:
         hit_bar, hits = _pull_hit(out, row, hit, hits, end)
-    slots_bar, step_bar = pull((cot.slots, every_bar, basis_bar, sums_bar, hit_bar))
-    return Cotangents(slots_bar, add(theta_bar, step_bar), ts_bar, saved, cot.steps - moved, hits)
+    slots_bar, theta_bar, *ends_bar = pull((cot.slots, every_bar, basis_bar, sums_bar, hit_bar))
+    edges = _pull_ends(task, row, saved_bar.edges, *ends_bar) if ends else None
+    theta_bar = add(saved_bar.theta, theta_bar)
+    return Cotangents(slots_bar, theta_bar, saved_bar.ts, edges, saved_bar.saved, cot.steps - moved, hits)
+
+
+def _moved_row(row: Row, ends: tuple) -> Row:
+    return row._replace(s=ends[0], h=ends[1]) if ends else row
+
+
+def _pull_ends(task: Task, row: Row, edges: Array, s_bar: Array, h_bar: Array) -> Array:
+    """Cotangents of the grid, given those of a step from s by h. Where a step begins or ends at an event, the time is
+    held: what comes of its motion the event's own rule has (`event.land`)."""
+    n = task.edges.shape[0] - 1
+    if not task.events:
+        j = jnp.minimum(row.j, n - 1)
+        return edges.at[j].add(jnp.sum(s_bar - h_bar)).at[j + 1].add(jnp.sum(h_bar))
+    far = lambda s: jnp.abs(task.edges.reshape(-1, *(1,) * s.ndim) - s)  # noqa: E731
+    sliver = 1e-6 * jnp.abs(task.span) / n
+    for s, bar in ((row.s, s_bar - h_bar), (row.s + row.h, h_bar)):
+        near = jnp.argmin(far(s), axis=0)
+        edges = edges.at[near].add(jnp.where(jnp.min(far(s), axis=0) <= sliver, bar, 0.0))
+    return edges
 
 
 def _pull_hit(out: _Incoming, row: Row, hit: tuple, hits: Array, end: State) -> tuple[tuple, Array]:
-    """Cotangents of an event's time and of the state before it. A row of the record holds what was last written."""
+    """Cotangents of an event's time since t0 and of the state before it. A row of the record holds what was last written."""
     happened = (row.mark >= 0) & (row.h != 0)
     assert end.hits is not None
     rows = end.hits.s.shape[0]
     number = hits - happened
     alive = happened & ((number < rows - 1) | (number == end.hits.total - 1))
     index = jnp.minimum(number, rows - 1)
-    dt, before = hit
-    dt_bar = jnp.zeros_like(dt) if nothing(out.hit_s) else jnp.where(alive, read(out.hit_s, index), 0.0)
+    s, before = hit
+    s_bar = jnp.zeros_like(s) if nothing(out.hit_s) else jnp.where(alive, read(out.hit_s, index), 0.0)
     if nothing(out.hit_x):
         before_bar = jax.tree.map(jnp.zeros_like, before)
     else:
         before_bar = where_or_zero(alive, dense(read(out.hit_x, index), before))
-    return (dt_bar, before_bar), number
+    return (s_bar, before_bar), number
 
 
 def _pull_times(
     task: Task, theta: PyTree, rest: PyTree, out: _Incoming, row: Row, basis: PyTree, cot: Cotangents
-) -> tuple[PyTree, PyTree, Any, Array]:
-    """Cotangents that the values saved inside the row's step give to its stages, the weights and the save times."""
+) -> tuple[PyTree, Cotangents]:
+    """Cotangents that the values saved inside the row's step give to its stages, the weights, the save times and a
+    fixed grid. A value saved where a step of the grid ends moves with that end."""
     s, h = row.s, row.h
     went, sign = h != 0, jnp.sign(task.span)
     times = task.ts
+    close = 4 * jnp.finfo(s.dtype).eps
 
     def due(saved: Array) -> Array:
         time = times[jnp.maximum(saved - 1, 0)]
         return went & (saved > 0) & (time * sign > s * sign)
 
-    def value(basis: PyTree, theta: PyTree, time: Array, now: Array) -> PyTree:
-        full = with_times(task, theta, rest)
-        part = jnp.where(now, (jax.lax.stop_gradient(time) - s) / jnp.where(now, h, 1.0), 0.0)
-        x = full.stepper.interpolate(Moment(row.j, s, task.t0 + s, h), part, basis)
-        return output(full, task.t0 + time, moved(x, time + jnp.zeros_like(s), task.t0, full.stepper))
+    def value(basis: PyTree, theta: PyTree, time: Array, *ends: Array, now: Array) -> PyTree:
+        full, own = with_times(task, theta, rest), _moved_row(row, ends)
+        part = jnp.where(now, (jax.lax.stop_gradient(time) - own.s) / jnp.where(now, own.h, 1.0), 0.0)
+        late = jnp.zeros_like(s)
+        if ends:
+            at_end = jnp.abs(time - s - h) <= close * jnp.maximum(jnp.abs(time), jnp.abs(s + h))
+            part = jnp.where(at_end, jax.lax.stop_gradient(part), part)
+            late = jnp.where(at_end, own.s + own.h - s - h, 0.0)
+        x = full.stepper.interpolate(Moment(row.j, own.s, full.t0 + own.s, own.h), part, basis)
+        return output(full, full.t0 + time, moved(x, time - late, full.t0, full.stepper))
 
     def body(carry: tuple) -> tuple:
-        basis_bar, theta_bar, ts_bar, saved = carry
+        basis_bar, theta_bar, ts_bar, ends_bar, saved = carry
         now, index = due(saved), jnp.maximum(saved - 1, 0)
         time = times[index]
-        given = (basis, theta) if ts_bar is None else (basis, theta, time)
-        saved_value, pull = jax.vjp(lambda b, p, t=time: value(b, p, t, now), *given)
+        given = (basis, theta)
+        if ts_bar is not None:
+            given = (*given, time, *ends)
+        each = lambda b, p, time=time, *ends: value(b, p, time, *ends, now=now)  # noqa: E731
+        saved_value, pull = jax.vjp(each, *given)
         b, p, *t = pull(where_or_zero(now, dense(read(out.at_times, index), saved_value)))
         if ts_bar is not None:
             ts_bar = ts_bar.at[index].add(jnp.where(now, t[0], 0.0))
-        return add(basis_bar, b), add(theta_bar, p), ts_bar, saved - now
+            ends_bar = add(ends_bar, where_or_zero(now, tuple(t[1:])))
+        return add(basis_bar, b), add(theta_bar, p), ts_bar, ends_bar, saved - now
 
-    zeros = jax.tree.map(jnp.zeros_like, basis)
-    carry = (zeros, cot.theta, cot.ts, cot.saved)
-    return jax.lax.while_loop(lambda carry: jnp.any(due(carry[3])), body, carry)
+    ends = () if cot.edges is None else (s, h)
+    zeros = jax.tree.map(jnp.zeros_like, (basis, ends))
+    carry = (zeros[0], cot.theta, cot.ts, zeros[1], cot.saved)
+    last = jax.lax.while_loop(lambda carry: jnp.any(due(carry[-1])), body, carry)
+    basis_bar, theta_bar, ts_bar, ends_bar, saved = last
+    edges = _pull_ends(task, row, cot.edges, *ends_bar) if ends else None
+    return basis_bar, cot._replace(theta=theta_bar, ts=ts_bar, edges=edges, saved=saved)
 
 
 def _first_slots(task: Task, theta: PyTree, rest: PyTree, x0: PyTree, cot: Cotangents) -> Cotangents:
@@ -312,16 +355,16 @@ def _first_slots(task: Task, theta: PyTree, rest: PyTree, x0: PyTree, cot: Cotan
 def _first_row(task: Task, theta: PyTree, rest: PyTree, x0: PyTree, out: _Incoming, cot: Cotangents) -> Cotangents:
     """What was saved before the first step: the first of every step's rows, and a save time equal to t0."""
     begin, shape = begin_of(task), task.span.shape
-    t, index = task.t0 + begin, jnp.zeros(shape, jnp.int32)
+    index = jnp.zeros(shape, jnp.int32)
 
     def every(x: PyTree, theta: PyTree) -> PyTree:
         full = with_times(task, theta, rest)
-        return eqx.filter(row_of(full, t, first_slots(full, x)), eqx.is_inexact_array)
+        return eqx.filter(row_of(full, full.t0 + begin, first_slots(full, x)), eqx.is_inexact_array)
 
     def at_start(x: PyTree, theta: PyTree, dt: Array) -> PyTree:
         full = with_times(task, theta, rest)
-        shifted = jax.tree.map(lambda a, f: a + dt * f, x, task.stepper.slope(t, x0))
-        return output(full, t + dt, shifted)
+        shifted = jax.tree.map(lambda a, f: a + dt * f, x, task.stepper.slope(task.t0 + begin, x0))
+        return output(full, full.t0 + begin + dt, shifted)
 
     if not nothing(out.every):
         value, pull = jax.vjp(every, x0, theta)
@@ -337,11 +380,15 @@ def _first_row(task: Task, theta: PyTree, rest: PyTree, x0: PyTree, out: _Incomi
     return cot
 
 
-def assemble(task: Task, cot: Cotangents, early: Array, late: Array) -> Task:
-    """Cotangents in the task's own structure. x(t0 + span): span moves the end; t0 moves both ends."""
+def assemble(task: Task, cot: Cotangents, early: Array, late: Array, on_grid: bool = False) -> Task:
+    """Cotangents in the task's own structure. x(t0 + span): span moves the end; t0 moves both ends. On a fixed grid
+    the grid has moved everything, and t0 is among the parameters."""
     ts_bar = jnp.zeros_like(task.ts) if cot.ts is None and task.ts is not None else cot.ts
-    t0_bar = late - early + (0.0 if ts_bar is None else jnp.sum(ts_bar))
-    t0_bar = jnp.sum(t0_bar) if task.t0.ndim == 0 else t0_bar
-    frozen = (task.edges, task.stops, task.control, task.stepper.tol, task.stepper.noise)
+    edges_bar = jnp.zeros_like(task.edges) if cot.edges is None and task.edges is not None else cot.edges
+    frozen = (task.stops, task.control, task.stepper.tol, task.stepper.noise)
     untouched = jax.tree.map(jnp.zeros_like, eqx.filter(frozen, eqx.is_inexact_array))
-    return eqx.tree_at(times_of, cot.theta, (t0_bar, late, ts_bar, *untouched), is_leaf=lambda v: v is None)
+    bars = (late, ts_bar, edges_bar, *untouched)
+    if not on_grid:
+        t0_bar = late - early + (0.0 if ts_bar is None else jnp.sum(ts_bar))
+        bars = (jnp.sum(t0_bar) if task.t0.ndim == 0 else t0_bar, *bars)
+    return eqx.tree_at(lambda t: times_of(t, on_grid), cot.theta, bars, is_leaf=lambda v: v is None)
