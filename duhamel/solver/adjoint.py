@@ -17,8 +17,8 @@ from .tape import Taped
 from .task import State, Task
 
 REVERSE = (
-    "Reverse mode (jax.grad) cannot go through adjoint=Forward(), which is for jax.jvp and jax.jacfwd: leave the default, "
-    "Tape(), which serves both, or use Direct() for higher derivatives in reverse."
+    "Reverse mode (jax.grad) cannot go through adjoint=Forward(), which is for jax.jvp and jax.jacfwd: leave the "
+    "default, Tape(), which serves both, or use Direct() for higher derivatives in reverse."
 )
 
 

@@ -14,7 +14,8 @@ from duhamel.methods.base import Method
 from .backwards import ORDINARY, Backward, Plan, Walk, gauss_rule, method_for, pairing
 from .control import CFL
 from .cotangents import add, dense, folded, nothing, parted, times_perturbed
-from .tape import Cotangents, assemble
+from .row_back import Cotangents
+from .tape import assemble
 from .task import State, Task, begin_of
 
 

@@ -38,7 +38,10 @@ def _untimed(task: Task, on_grid: bool) -> Task:
 
 
 def times_of(t: Task, on_grid: bool = False) -> tuple:
-    """Times, whose cotangents have rules of their own; the controller, its tolerances and the noise, which have none."""
+    """Times, whose cotangents have rules of their own; the controller, its tolerances and the noise, which have none.
+
+    On a grid the steps are functions of t0, which is then no exception.
+    """
     frozen = t.stops, t.control, t.stepper.tol, t.stepper.noise
     return (t.span, t.ts, t.edges, *frozen) if on_grid else (t.t0, t.span, t.ts, t.edges, *frozen)
 

@@ -17,10 +17,10 @@ from duhamel.core.status import Status
 
 from .loop import advance, finish, start
 from .modes import March
-from .record import record
 from .sharding import vary_together
-from .tape import pull_back
+from .tape import pull_back, write
 from .task import RUNNING, State, Task
+from .weights import lane_args, with_lanes
 
 PATIENCE = 128  # attempts a chunk makes before it may leave its slow lanes to the next round
 TAIL = 64  # width of the chunks once few lanes are left
@@ -36,24 +36,8 @@ class Bundle(NamedTuple):
     ids: Array
 
 
-def lane_args(task: Task) -> tuple[PyTree, PyTree]:
-    """((arguments with a leading lane axis, noise of every lane), shared arguments), None where the other is not."""
-    axes, noise = task.stepper.axes, task.stepper.noise
-    per = jax.tree.map(lambda axis, leaf: leaf if axis == 0 else None, axes, task.stepper.args, is_leaf=_none)
-    shared = jax.tree.map(lambda axis, leaf: None if axis == 0 else leaf, axes, task.stepper.args, is_leaf=_none)
-    return (per, noise), shared
-
-
 def _none(value: Any) -> bool:
     return value is None
-
-
-def with_lanes(task: Task, span: Array, per: PyTree) -> Task:
-    """The task of some of the lanes."""
-    _, shared = lane_args(task)
-    args, noise = per
-    task = eqx.tree_at(lambda t: (t.span, t.stepper.args), task, (span, eqx.combine(args, shared)), is_leaf=_none)
-    return task if noise is None else eqx.tree_at(lambda t: t.stepper.noise, task, noise)
 
 
 def lanes_of(tree: PyTree, pick: Any) -> PyTree:
@@ -185,20 +169,18 @@ class TapedLanes(March):
 
     def forward(self, task: Task, x: PyTree, h: Array) -> tuple[State, PyTree]:
         if task.span.shape[0] <= self.width:
-            state, rows = record(task, x, h, self.memory)
+            state, rows = write(task, x, h, self.memory)
             return state, (state, rows)
         return march_lanes(task, x, h, self.width), None
 
-    def backward(
-        self, task: Task, x: PyTree, h: Array, kept: PyTree, grad: State, wanted: Task
-    ) -> tuple[Task, PyTree]:
+    def backward(self, task: Task, x: PyTree, h: Array, kept: PyTree, grad: State, wanted: Task) -> tuple[Task, PyTree]:
         if kept is not None:
             state, rows = kept
             return pull_back(task, x, state, rows, grad, wanted, self.memory)
 
         def pull(own: Task, x: PyTree, h: Array, grad: State, kept: None) -> tuple[Task, PyTree]:
             del kept
-            state, rows = record(own, x, h, self.memory)
+            state, rows = write(own, x, h, self.memory)
             return pull_back(own, x, state, rows, grad, wanted, self.memory)
 
         return backward_chunks(task, x, h, grad, None, self.width, pull)

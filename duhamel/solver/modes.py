@@ -22,8 +22,8 @@ from jaxtyping import Array, PyTree
 from .task import State, Task
 
 AGAIN = (
-    "Second derivatives in reverse mode (jax.grad of jax.grad, jax.jacrev of jax.grad) go through the steps themselves: "
-    "use adjoint=Direct(), or forward over reverse (jax.hessian, jax.jvp of jax.grad)."
+    "Second derivatives in reverse mode (jax.grad of jax.grad, jax.jacrev of jax.grad) go through the steps "
+    "themselves: use adjoint=Direct(), or forward over reverse (jax.hessian, jax.jvp of jax.grad)."
 )
 
 
@@ -39,9 +39,7 @@ class March(eqx.Module):
         """`run`, and what the way backwards wants to know of it."""
 
     @abstractmethod
-    def backward(
-        self, task: Task, x: PyTree, h: Array, kept: PyTree, grad: State, wanted: Task
-    ) -> tuple[Task, PyTree]:
+    def backward(self, task: Task, x: PyTree, h: Array, kept: PyTree, grad: State, wanted: Task) -> tuple[Task, PyTree]:
         """Cotangents of (task, x), given those of the final state, None where nothing depends on one. `wanted` flags
         the leaves of the task that want one."""
 

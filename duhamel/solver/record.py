@@ -15,13 +15,15 @@ from .task import Move, State, Task
 
 
 class Rows(NamedTuple):
-    """The tape: s, h and mark of each row, the carried slots of every K-th, and how many rows were written."""
+    """The tape: s, h and mark of each row, the carried slots of every K-th, how many rows were written, and how many
+    came before the first."""
 
     s: Array
     h: Array
     mark: Any
     slots: Slots
     written: Array
+    first: Array
 
 
 class Row(NamedTuple):
@@ -51,23 +53,27 @@ def record(task: Task, x: PyTree, h: Array, memory: int) -> tuple[State, Rows]:
     first = start(task, x, h)
     slots = carried(task, first.slots)
     K = segment_length(slots, task.max_steps, memory)
-    buffers = jax.tree.map(lambda leaf: jnp.zeros((ceil(task.max_steps / K), *leaf.shape), leaf.dtype), slots)
-    shape = (task.max_steps, *task.span.shape)
-    times = jnp.zeros(shape, task.span.dtype)
-    marks = jnp.zeros(shape, jnp.int32) if task.marked else None
 
     def body(carry: tuple[State, Rows]) -> tuple[State, Rows]:
         state, rows = carry
         new, move = advance(task, state)
-        return new, _append(rows, move, carried(task, state.slots), K)
+        return new, append(rows, move, carried(task, state.slots), K)
 
-    empty = Rows(times, times, marks, buffers, jnp.zeros((), jnp.int32))
-    begun = vary_together((first, empty))
+    begun = vary_together((first, blank(task, slots, task.max_steps, K)))
     state, rows = jax.lax.while_loop(lambda carry: unfinished(carry[0]), body, begun)
     return finish(task, state), rows
 
 
-def _append(rows: Rows, move: Move, slots: Slots, K: int) -> Rows:
+def blank(task: Task, slots: Slots, rows: int, K: int) -> Rows:
+    """A tape for so many rows."""
+    buffers = jax.tree.map(lambda leaf: jnp.zeros((ceil(rows / K), *leaf.shape), leaf.dtype), slots)
+    times = jnp.zeros((rows, *task.span.shape), task.span.dtype)
+    marks = jnp.zeros(times.shape, jnp.int32) if task.marked else None
+    none = jnp.zeros((), jnp.int32)
+    return Rows(times, times, marks, buffers, none, none)
+
+
+def append(rows: Rows, move: Move, slots: Slots, K: int) -> Rows:
     """A row that no lane moved in is overwritten by the next one, so it costs nothing later."""
     j = rows.written
     slot = j // K
@@ -83,8 +89,9 @@ def _append(rows: Rows, move: Move, slots: Slots, K: int) -> Rows:
         None if rows.mark is None else rows.mark.at[j].set(move.mark),
         jax.tree.map(put, rows.slots, slots),
         j + move.any.astype(jnp.int32),
+        rows.first,
     )
 
 
 def row_at(rows: Rows, j: Array, slots: Slots) -> Row:
-    return Row(j, rows.s[j], rows.h[j], None if rows.mark is None else rows.mark[j], slots)
+    return Row(rows.first + j, rows.s[j], rows.h[j], None if rows.mark is None else rows.mark[j], slots)

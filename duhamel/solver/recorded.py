@@ -12,6 +12,7 @@ from .lanes import backward_chunks, march_lanes
 from .loop import run
 from .modes import March, marched
 from .task import State, Task
+from .weights import weights_of
 
 
 class Recorded(Adjoint):
@@ -56,21 +57,27 @@ class _Pulled(March):
         state, record = adjoint.record(task, x, h)
         return state, (state, record)
 
-    def backward(
-        self, task: Task, x: PyTree, h: Array, kept: PyTree, grad: State, wanted: Task
-    ) -> tuple[Task, PyTree]:
+    def backward(self, task: Task, x: PyTree, h: Array, kept: PyTree, grad: State, wanted: Task) -> tuple[Task, PyTree]:
         adjoint, width = self.adjoint, self.width
         end, record = kept
         if width is None or not _in_chunks(task, width):
-            return adjoint.pull_back(task, x, end, record, grad, wanted)
+            return _weighed(adjoint, task, x, end, record, grad, wanted)
 
         def pull(own: Task, x: PyTree, h: Array, grad: State, end: Any) -> tuple[Task, PyTree]:
             record = None
             if end is None:
                 end, record = adjoint.record(own, x, h)
-            return adjoint.pull_back(own, x, end, record, grad, wanted)
+            return _weighed(adjoint, own, x, end, record, grad, wanted)
 
         return backward_chunks(task, x, h, grad, end, width, pull)
+
+
+def _weighed(
+    adjoint: Recorded, task: Task, x: PyTree, end: State, record: Any, grad: State, wanted: Task
+) -> tuple[Task, PyTree]:
+    weights = weights_of(grad, end)
+    task, x, end, record = weights.heal_task(task), weights.heal(x), weights.heal(end), weights.heal(record)
+    return weights.weighed(*adjoint.pull_back(task, x, end, record, grad, wanted))
 
 
 def _in_chunks(task: Task, width: int) -> bool:
