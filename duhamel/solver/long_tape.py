@@ -17,8 +17,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from .control import CFL
-from .loop import advance, finish, start, unfinished
-from .record import Rows, append, blank, carried, segment_length
+from .loop import advance, finish, start
+from .record import Rows, append, blank, carried, going, segment_length
 from .save import Save
 from .sharding import vary_together
 from .task import State, Task
@@ -61,18 +61,18 @@ def record_long(task: Task, x: PyTree, h: Array, memory: int) -> tuple[State, Lo
         state, rows = _fill(task, state, _again(tape.rows, before), K, (i + 1) * SEGMENT)
         return state, Long(rows, group, firsts, i + 1)
 
-    state, tape = jax.lax.while_loop(lambda carry: unfinished(carry[0]), segment, vary_together((first, empty)))
+    state, tape = jax.lax.while_loop(lambda carry: going(carry[0]), segment, vary_together((first, empty)))
     return finish(task, state), tape
 
 
-def replayed(task: Task, tape: Long, end: State, memory: int, segments: Array, walk: Callable, cot: PyTree) -> PyTree:
+def replayed(task: Task, tape: Long, end: State, memory: int, walk: Callable, cot: PyTree) -> PyTree:
     """walk(rows, K, cot) -> cot over the rows of every segment, the last one first."""
     K, (size, groups) = segment_length(carried(task, end.slots), SEGMENT, memory), _groups(task)
     bare = _bare(task)
 
     def back(i: Array, carry: tuple[Rows, Checkpoint, PyTree]) -> tuple[Rows, Checkpoint, PyTree]:
         rows, group, cot = carry
-        index = segments - 1 - i
+        index = tape.segments - 1 - i
         if groups > 1:
             new = (index % size == size - 1) & (i > 0)
             group = _group_again(bare, end, group, read_at(tape.firsts, index // size), size, new)
@@ -84,7 +84,7 @@ def replayed(task: Task, tape: Long, end: State, memory: int, segments: Array, w
         _, rows = _fill(bare, state, rows, K, limit)
         return rows, group, walk(rows, K, cot)
 
-    return jax.lax.fori_loop(0, segments, back, (tape.rows, tape.group, cot))[2]
+    return jax.lax.fori_loop(0, tape.segments, back, (tape.rows, tape.group, cot))[2]
 
 
 def _group_again(task: Task, end: State, group: Checkpoint, first: Checkpoint, size: int, new: Array) -> Checkpoint:
@@ -100,7 +100,7 @@ def _group_again(task: Task, end: State, group: Checkpoint, first: Checkpoint, s
     begin = _restored(task, end, first)
     # The last of them begins a segment before the end of the group.
     limit = jnp.where(new, begin.attempts + (size - 1) * SEGMENT + 1, 0)
-    go_on = lambda carry: unfinished(carry[0]) & (carry[0].attempts < limit)  # noqa: E731
+    go_on = lambda carry: going(carry[0]) & (carry[0].attempts < limit)  # noqa: E731
     return jax.lax.while_loop(go_on, attempt, (begin, first.rows, group))[2]
 
 
@@ -112,7 +112,7 @@ def _fill(task: Task, state: State, rows: Rows, K: int, limit: Array) -> tuple[S
         new, move = advance(task, state)
         return new, append(rows, move, carried(task, state.slots), K)
 
-    go_on = lambda carry: unfinished(carry[0]) & (carry[0].attempts < limit)  # noqa: E731
+    go_on = lambda carry: going(carry[0]) & (carry[0].attempts < limit)  # noqa: E731
     return jax.lax.while_loop(go_on, attempt, (state, rows))
 
 

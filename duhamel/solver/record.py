@@ -3,6 +3,7 @@
 from math import ceil, sqrt
 from typing import Any, NamedTuple
 
+import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
@@ -60,8 +61,14 @@ def record(task: Task, x: PyTree, h: Array, memory: int) -> tuple[State, Rows]:
         return new, append(rows, move, carried(task, state.slots), K)
 
     begun = vary_together((first, blank(task, slots, task.max_steps, K)))
-    state, rows = jax.lax.while_loop(lambda carry: unfinished(carry[0]), body, begun)
+    state, rows = jax.lax.while_loop(lambda carry: going(carry[0]), body, begun)
     return finish(task, state), rows
+
+
+def going(state: State) -> Array:
+    """Whether anybody is still running, under `jax.vmap` in any of its lanes: a lane that is done stands still by
+    itself, and no copy of its tape is made a step."""
+    return eqxi.unvmap_any(unfinished(state))
 
 
 def blank(task: Task, slots: Slots, rows: int, K: int) -> Rows:

@@ -60,7 +60,7 @@ def pull_back(
 
     def walk(way: Way, cot: Cotangents) -> Cotangents:
         if isinstance(tape, Long):
-            return replayed(task, tape, end, memory, way.rows(tape.segments), lambda *given: _walk(way, *given), cot)
+            return replayed(task, tape, end, memory, lambda *given: _walk(way, *given), cot)
         return _walk(way, tape, segment_length(carried(task, end.slots), task.max_steps, memory), cot)
 
     return pull_through(task, x0, end, grad, wanted, walk)
