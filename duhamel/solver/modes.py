@@ -15,6 +15,7 @@ import equinox as eqx
 import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend.core import unmapped_aval
 from jax.interpreters import ad, batching
 from jaxtyping import Array, PyTree
@@ -46,7 +47,7 @@ class March(eqx.Module):
 
 @eqx.filter_custom_jvp
 def marched(task: Task, x: PyTree, h: Array, march: March) -> State:
-    return march.run(task, x, h)
+    return _together(march.run(task, x, h), (task, x, h, march))
 
 
 @marched.def_jvp
@@ -54,10 +55,39 @@ def _marched_jvp(primals: tuple, tangents: tuple) -> tuple[State, State]:
     task, x, h, march = primals
     task_dot, x_dot, *_ = tangents
     state, kept = reverse_refused(march.forward(task, x, h), AGAIN)
+    state = _together(state, (task, x, h, march))
     leaves, tree = jax.tree.flatten(eqx.filter(state, eqx.is_inexact_array))
     shapes = _Shapes(tuple(jax.typeof(leaf).to_tangent_aval() for leaf in leaves), tree)
     dot = eqxi.filter_primitive_bind(_push, _Each(), shapes, (march, task, x, h, kept), (task_dot, x_dot))
     return state, dot
+
+
+def _together(state: State, given: PyTree) -> State:
+    """The state, all of it batched wherever anything given is: JAX wants values batched as their tangents are."""
+    never = eqxi.filter_primitive_bind(_never, eqx.filter(given, eqx.is_array))
+    one = lambda leaf: jnp.where(never, leaf, leaf) if eqx.is_inexact_array(leaf) else leaf  # noqa: E731
+    return jax.tree.map(one, state)
+
+
+@eqxi.filter_primitive_def
+def _never_impl(given: PyTree) -> Array:
+    del given
+    return jnp.zeros((), bool)
+
+
+@eqxi.filter_primitive_def
+def _never_shape(given: PyTree) -> Any:
+    del given
+    return jax.typeof(np.zeros((), bool))
+
+
+@eqxi.filter_primitive_jvp
+def _never_jvp(primals: tuple, tangents: tuple) -> tuple[Array, None]:
+    del tangents
+    return eqxi.filter_primitive_bind(_never, *primals), None
+
+
+_never = eqxi.create_vprim("never", _never_impl, _never_shape, _never_jvp, None)
 
 
 @dataclass(frozen=True)
