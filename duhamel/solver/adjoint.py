@@ -40,16 +40,25 @@ class Adjoint(eqx.Module):
 
 
 class Tape(Adjoint):
-    """Reverse mode over the accepted steps only; the default.
+    """Both modes, reverse over the accepted steps only; the default.
 
     The forward pass writes (t, h) of every accepted step and x of as many as `memory` bytes hold. The reverse pass
     walks the steps backwards with their sizes frozen, taking each step's own vector-Jacobian product: the exact
     gradient of the numbers computed, without work for rejected steps. If not every state fits, each segment is stepped
-    again from the state at its beginning (twice the forward work, memory O(sqrt(steps)) at the least).
+    again from the state at its beginning (twice the forward work, memory O(sqrt(steps)) at the least). Above 4096
+    max_steps the tape holds 2048 attempts and checkpoints, and the others are made again: memory follows the square
+    root of max_steps, time the steps taken.
 
     memory  bytes for saved states, 64 MiB unless told
-    Weights shared by the lanes of an ensemble get one cotangent, not one a lane.
-    Derivatives with respect to t0, t1 and the save times are those of the exact solution, f(t, x).
+    Weights shared by the lanes of an ensemble get one cotangent, not one a lane. A lane that nobody asks for (its
+    cotangent is 0) adds exactly 0 to it, even if it failed and holds NaN.
+
+    By t0, t1 and the save times: with Fixed steps everything is the derivative of the numbers computed, whose grid (and
+    whatever is tabulated on it) moves with the times; finite differences agree to rounding. Where a controller chooses
+    the steps it is that of the exact solution, f(t, x), to the tolerance.
+
+    Forward mode (`jax.jvp`, `jax.jacfwd`, `jax.linearize`) runs through the loop as `Forward()` does, and forward over
+    reverse (`jax.hessian`) through both. Reverse over reverse is for `Direct()`.
     """
 
     memory: int = eqx.field(static=True, default=64 * 2**20)

@@ -33,7 +33,8 @@ class Direct(Adjoint):
     max_steps, and all that 16 attempts compute; with save times or Save(steps=True) a state for each of max_steps. Set
     max_steps no higher than needed. For a single gradient `Tape()` is faster and smaller.
 
-    Steps are frozen as with `Forward()`: sizes that the controller chose are not differentiated.
+    Steps are frozen as with `Forward()`: sizes that the controller chose are not differentiated. In an ensemble a lane
+    whose arguments are NaN makes the gradient by shared weights NaN even if it is masked: `Tape()` does not.
     """
 
     def march(self, task: Task, x: PyTree, h: Any) -> State:
