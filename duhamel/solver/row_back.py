@@ -230,7 +230,7 @@ def _pull_times(way: Way, row: Row, basis: PyTree, cot: Cotangents) -> tuple[PyT
     carry = (zeros[0], cot.theta, cot.ts, zeros[1], cot.saved)
     last = jax.lax.while_loop(lambda carry: jnp.any(due(carry[-1])), body, carry)
     basis_bar, theta_bar, ts_bar, ends_bar, saved = last
-    edges = _pull_ends(task, row, cot.edges, *ends_bar) if ends else None
+    edges = None if cot.edges is None else _pull_ends(task, row, cot.edges, *ends_bar)
     return basis_bar, cot._replace(theta=theta_bar, ts=ts_bar, edges=edges, saved=saved)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import duhamel as dh
+from duhamel import pde
 from duhamel.solver import checks
 
 STEPS = 8
@@ -252,6 +253,13 @@ def test_a_method_of_each_class(case):
 @named(every_adjoint())
 def test_every_adjoint(case):
     check(*case)
+
+
+def test_a_field_by_its_end_time_counts_the_table_once():
+    """sum over 32 points of (exp(-0.3 T) sin x)^2 = 16 exp(-0.6 T)."""
+    grid, x = pde.periodic(32, 2 * np.pi), np.arange(32) * np.pi / 16
+    power = lambda T: jnp.sum(pde.solve(pde.Heat(0.3), grid, np.sin(x), T, steps=20).x ** 2)  # noqa: E731
+    np.testing.assert_allclose(jax.grad(power)(1.0), -9.6 * np.exp(-0.6), rtol=1e-12)
 
 
 @pytest.mark.slow
