@@ -33,6 +33,7 @@ def test_tangent_jacobian_and_hessian_with_the_default_adjoint():
     np.testing.assert_allclose(second, jax.hessian(exact)(V), rtol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adjoint", [dh.Backsolve(), dh.Interpolating()], ids=["Backsolve", "Interpolating"])
 def test_tangent_with_the_continuous_adjoints(adjoint):
     _, tangent = jax.jvp(lambda v: riccati(v, adjoint=adjoint), (V,), (jnp.array([1.0, -2.0]),))

@@ -231,13 +231,13 @@ def one_of_each_class():
     found = []
     for name in first.values():
         found += cases([name], ["Tape"])[:1]
-    return [case for case in found if case[0] != "Auto"]  # two methods in one: it compiles for as long as three others
+    return [case for case in found if case[0] not in ("Auto", "QUICSORT", "ALIGN")]  # slow to compile
 
 
 def every_adjoint():
     """An adaptive method, an exponential one whose coefficients are tabulated, one that can be undone."""
     adaptive = [("Bosh3", "ode", "PID", adjoint) for adjoint in ("Direct", "Forward", "Backsolve", "Interpolating")]
-    tabulated = [("ETDRK2", "semilinear", "grid", adjoint) for adjoint in ("Direct", "Forward", "Interpolating")]
+    tabulated = [("ETDRK2", "semilinear", "Fixed", adjoint) for adjoint in ("Direct", "Forward", "Interpolating")]
     return [*adaptive, *tabulated, ("Reversible(RK4)", "ode", "Fixed", "Reversible"), ("RK4", "ode", "CFL", "Tape")]
 
 

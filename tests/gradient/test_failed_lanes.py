@@ -57,7 +57,12 @@ def test_a_field_equation_and_a_law_inside_jit():
 
 
 @pytest.mark.parametrize(
-    "adjoint", [dh.Tape(), dh.Backsolve(), dh.Interpolating()], ids=["Tape", "Backsolve", "Interpolating"]
+    "adjoint",
+    [
+        pytest.param(dh.Tape(), id="Tape"),
+        pytest.param(dh.Backsolve(), id="Backsolve", marks=pytest.mark.slow),
+        pytest.param(dh.Interpolating(), id="Interpolating", marks=pytest.mark.slow),
+    ],
 )
 def test_masked_lanes_weigh_nothing_in_an_ensemble(adjoint):
     """Shared weights, lanes' own parameters and states: those of the lanes that arrived, exactly 0 elsewhere."""
