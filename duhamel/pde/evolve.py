@@ -16,6 +16,7 @@ from duhamel.methods.exponential import ETDRK4, ExponentialRK
 from duhamel.methods.imex import IMEXRK
 from duhamel.solver.adjoint import Forward, Tape
 from duhamel.solver.control import PID, Fixed
+from duhamel.solver.failed import visible
 from duhamel.solver.save import Save
 from duhamel.solver.solution import Solution, SolveError
 from duhamel.solver.solve import solve as solve_ode
@@ -92,7 +93,9 @@ def solve(
         max_steps=max_steps,
         throw=False,
     )
-    if throw and not isinstance(solution.status, Tracer) and not bool(solution.ok):
+    if throw and isinstance(solution.status, Tracer):
+        return visible(solution)
+    if throw and not bool(solution.ok):
         raise SolveError(what_happened(equation, grid, x0, method, control, solution, t1_or_ts, begin), solution)
     return solution
 

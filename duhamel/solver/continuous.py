@@ -14,7 +14,8 @@ from duhamel.methods.base import Method
 from .backwards import ORDINARY, Backward, Plan, Walk, gauss_rule, method_for, pairing
 from .control import CFL
 from .cotangents import add, dense, folded, nothing, parted, times_perturbed
-from .tape import Cotangents, assemble
+from .row_back import Cotangents
+from .tape import assemble
 from .task import State, Task, begin_of
 
 
@@ -115,5 +116,5 @@ def finished(work: Work, walk: Walk, x0: PyTree, missed: Any) -> tuple[Task, PyT
     early = pairing(back, work.plan.begin, x0, a) if work.times else zero
     theta = eqx.combine(theta, jax.tree.map(jnp.zeros_like, eqx.filter(back.rest, eqx.is_inexact_array)))
     none = work.end.saved
-    cot = Cotangents({"x": a}, theta, walk.ts, none, none, None)
+    cot = Cotangents({"x": a}, theta, walk.ts, None, none, none, None)
     return assemble(task, cot, early, work.late), a

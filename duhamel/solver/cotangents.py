@@ -8,9 +8,12 @@ from jaxtyping import Array, PyTree
 from .task import Task
 
 
-def parted(task: Task, wanted: Task) -> tuple[PyTree, PyTree]:
-    """(theta, rest): what is differentiated of the task beside its times, and everything else."""
-    return eqx.partition(_untimed(task), _untimed(wanted))
+def parted(task: Task, wanted: Task, on_grid: bool = False) -> tuple[PyTree, PyTree]:
+    """(theta, rest): what is differentiated of the task beside its times, and everything else.
+
+    `on_grid`: t0 is a parameter like any other, for the steps are functions of it and of the grid.
+    """
+    return eqx.partition(_untimed(task, on_grid), _untimed(wanted, on_grid))
 
 
 def folded(rows: PyTree, last: Array) -> PyTree:
@@ -25,20 +28,26 @@ def folded(rows: PyTree, last: Array) -> PyTree:
 
 
 def times_perturbed(task: Task) -> bool:
-    return any(flag for flag in jax.tree.leaves((task.t0, task.span, task.ts)))
+    return any(flag for flag in jax.tree.leaves((task.t0, task.span, task.ts, task.edges)))
 
 
-def _untimed(task: Task) -> Task:
-    """The task without the times, whose cotangents have closed forms, and without the tolerances, which have none."""
-    return eqx.tree_at(times_of, task, (None,) * 7, is_leaf=lambda v: v is None)
+def _untimed(task: Task, on_grid: bool) -> Task:
+    """The task without what `times_of` names."""
+    where = lambda t: times_of(t, on_grid)  # noqa: E731
+    return eqx.tree_at(where, task, (None,) * len(where(task)), is_leaf=lambda v: v is None)
 
 
-def times_of(t: Task) -> tuple:
-    return t.t0, t.span, t.ts, t.edges, t.control, t.stepper.tol, t.stepper.noise
+def times_of(t: Task, on_grid: bool = False) -> tuple:
+    """Times, whose cotangents have rules of their own; the controller, its tolerances and the noise, which have none.
+
+    On a grid the steps are functions of t0, which is then no exception.
+    """
+    frozen = t.control, t.stepper.tol, t.stepper.noise
+    return (t.span, t.ts, t.edges, *frozen) if on_grid else (t.t0, t.span, t.ts, t.edges, *frozen)
 
 
 def with_times(task: Task, theta: PyTree, rest: PyTree) -> Task:
-    return eqx.tree_at(times_of, eqx.combine(theta, rest), times_of(task), is_leaf=lambda v: v is None)
+    return eqx.combine(theta, rest, task)
 
 
 def dense(cotangent: PyTree, like: PyTree) -> PyTree:

@@ -17,7 +17,7 @@ from .pace import CHOSEN
 from .record import carried
 from .save import Save, fill_after, read, rows_like, select
 from .stepper import moved
-from .task import RUNNING, State, Task, begin_of, grid_moves, output
+from .task import RUNNING, State, Task, begin_of, output
 
 GROUP = 16  # attempts in a group, groups in the next one, and so on
 
@@ -33,11 +33,11 @@ class Direct(Adjoint):
     max_steps, and all that 16 attempts compute; with save times or Save(steps=True) a state for each of max_steps. Set
     max_steps no higher than needed. For a single gradient `Tape()` is faster and smaller.
 
-    Steps are frozen as with `Forward()`: sizes that the controller chose are not differentiated.
+    Steps are frozen as with `Forward()`: sizes that the controller chose are not differentiated. In an ensemble a lane
+    whose arguments are NaN makes the gradient by shared weights NaN even if it is masked: `Tape()` does not.
     """
 
     def march(self, task: Task, x: PyTree, h: Any) -> State:
-        task = grid_moves(task)
         bare = eqx.tree_at(lambda t: (t.ts, t.save), task, (None, Save(events=task.save.events)), is_leaf=_none)
         wants_rows = task.ts is not None or task.save.every_step
         state, rows = _bounded(bare, x, h, wants_rows)
@@ -131,9 +131,13 @@ def _at_times(task: Task, state: State, rows: _Row, x0: PyTree) -> PyTree:
         s, h, slots = read(rows.s, j), read(rows.h, j), read(rows.slots, j)
         at = Moment(j if j.ndim == 0 else j[0], s, task.t0 + s, h)
         env = stepper.attempt(at, stepper.start(at.t, slots["x"]) | slots)
-        part = jnp.where(h == 0, 0.0, (jax.lax.stop_gradient(time) - s) / jnp.where(h == 0, 1.0, h))
+        on_grid = task.edges is not None  # there the interpolant is differentiated, else the solution, by f(t, x)
+        in_step = time if on_grid else jax.lax.stop_gradient(time)
+        part = jnp.where(h == 0, 0.0, (in_step - s) / jnp.where(h == 0, 1.0, h))
         x = stepper.value(at, part, stepper.inside(at, env))
-        x = moved(select(h == 0, x0, x), time + jnp.zeros_like(s), task.t0, stepper)
+        x = select(h == 0, x0, x)
+        if not on_grid:
+            x = moved(x, time + jnp.zeros_like(s), task.t0, stepper)
         value = output(task, task.t0 + time, x)
         reached = time * sign <= state.s * sign
         return select(reached, value, rows_like_one(value))

@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import PyTree
 
 from duhamel.methods.base import Method, RowMethod, like
@@ -16,6 +17,7 @@ from . import checks
 from .adjoint import Adjoint
 from .control import PID, Control
 from .event import Event
+from .failed import visible
 from .request import Request, prepare, request
 from .save import Save
 from .sharding import vary_together
@@ -91,6 +93,8 @@ def ensemble(
     width = None if chunk is None else checks.max_steps(chunk)
     keys = None if asked.noise is None else _keys(key, lanes)
     solution = _ensemble(asked, x0s, axes, keys, width)
+    if throw and isinstance(solution.status, Tracer):
+        return visible(solution)
     if throw:
         solution.raise_if_failed()
     return solution

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from duhamel.core.problem import with_args
+from duhamel.core.problem import close, with_args
 
 from .stepper import Stepper
 
@@ -67,12 +67,11 @@ def bind_events(events: Any, t: Any, x: PyTree, args: PyTree) -> tuple[Event, ..
         g = with_args(event.g, "Event(g)")
         reset = None if event.reset is None else with_args(event.reset, "Event(reset)")
         _check(g, reset, t, x, args)
-        closed = eqx.filter_closure_convert(lambda t, x, args, g=g: jnp.asarray(g(t, x, args)), t, x, args)
         bound.append(
             Event(
-                closed,
+                close(g, t, x, args),
                 event.direction,
-                None if reset is None else eqx.filter_closure_convert(reset, t, x, args),
+                None if reset is None else close(reset, t, x, args),
                 event.terminate,
                 event.samples,
             )

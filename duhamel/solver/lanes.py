@@ -16,10 +16,11 @@ from jaxtyping import Array, PyTree
 from duhamel.core.status import Status
 
 from .loop import advance, finish, start
-from .record import record
+from .modes import March
 from .sharding import vary_together
-from .tape import pull_back
+from .tape import pull_back, write
 from .task import RUNNING, State, Task
+from .weights import lane_args, with_lanes
 
 PATIENCE = 128  # attempts a chunk makes before it may leave its slow lanes to the next round
 TAIL = 64  # width of the chunks once few lanes are left
@@ -35,24 +36,8 @@ class Bundle(NamedTuple):
     ids: Array
 
 
-def lane_args(task: Task) -> tuple[PyTree, PyTree]:
-    """((arguments with a leading lane axis, noise of every lane), shared arguments), None where the other is not."""
-    axes, noise = task.stepper.axes, task.stepper.noise
-    per = jax.tree.map(lambda axis, leaf: leaf if axis == 0 else None, axes, task.stepper.args, is_leaf=_none)
-    shared = jax.tree.map(lambda axis, leaf: None if axis == 0 else leaf, axes, task.stepper.args, is_leaf=_none)
-    return (per, noise), shared
-
-
 def _none(value: Any) -> bool:
     return value is None
-
-
-def with_lanes(task: Task, span: Array, per: PyTree) -> Task:
-    """The task of some of the lanes."""
-    _, shared = lane_args(task)
-    args, noise = per
-    task = eqx.tree_at(lambda t: (t.span, t.stepper.args), task, (span, eqx.combine(args, shared)), is_leaf=_none)
-    return task if noise is None else eqx.tree_at(lambda t: t.stepper.noise, task, noise)
 
 
 def lanes_of(tree: PyTree, pick: Any) -> PyTree:
@@ -173,38 +158,32 @@ def _round(task: Task, bundle: Bundle, width: int) -> Bundle:
     return jax.lax.fori_loop(0, last // width + 1, chunk, bundle)
 
 
-@eqx.filter_custom_vjp
-def taped_lanes(diff: tuple, h: Array, memory: int, width: int) -> State:
-    """`march_lanes`, with its reverse mode. diff = (task, x)."""
-    task, x = diff
-    return march_lanes(task, x, h, width)
+class TapedLanes(March):
+    """`march_lanes`, with its way back."""
 
+    memory: int = eqx.field(static=True)
+    width: int = eqx.field(static=True)
 
-@taped_lanes.def_fwd
-def _forward(perturbed: PyTree, diff: tuple, h: Array, memory: int, width: int) -> tuple[State, Any]:
-    del perturbed
-    task, x = diff
-    if task.span.shape[0] <= width:
-        state, rows = record(task, x, h, memory)
-        return state, (state, rows)
-    state = march_lanes(task, x, h, width)
-    return state, None
+    def run(self, task: Task, x: PyTree, h: Array) -> State:
+        return march_lanes(task, x, h, self.width)
 
+    def forward(self, task: Task, x: PyTree, h: Array) -> tuple[State, PyTree]:
+        if task.span.shape[0] <= self.width:
+            state, rows = write(task, x, h, self.memory)
+            return state, (state, rows)
+        return march_lanes(task, x, h, self.width), None
 
-@taped_lanes.def_bwd
-def _backward(residuals: Any, grad: State, perturbed: PyTree, diff: tuple, h: Array, memory: int, width: int) -> tuple:
-    task, x = diff
-    wanted = perturbed[0]
-    if residuals is not None:
-        state, rows = residuals
-        return pull_back(task, x, state, rows, grad, wanted, memory)
+    def backward(self, task: Task, x: PyTree, h: Array, kept: PyTree, grad: State, wanted: Task) -> tuple[Task, PyTree]:
+        if kept is not None:
+            state, rows = kept
+            return pull_back(task, x, state, rows, grad, wanted, self.memory)
 
-    def pull(own: Task, x: PyTree, h: Array, grad: State, kept: None) -> tuple[Task, PyTree]:
-        del kept
-        state, rows = record(own, x, h, memory)
-        return pull_back(own, x, state, rows, grad, wanted, memory)
+        def pull(own: Task, x: PyTree, h: Array, grad: State, kept: None) -> tuple[Task, PyTree]:
+            del kept
+            state, rows = write(own, x, h, self.memory)
+            return pull_back(own, x, state, rows, grad, wanted, self.memory)
 
-    return backward_chunks(task, x, h, grad, None, width, pull)
+        return backward_chunks(task, x, h, grad, None, self.width, pull)
 
 
 def backward_chunks(

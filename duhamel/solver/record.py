@@ -3,6 +3,7 @@
 from math import ceil, sqrt
 from typing import Any, NamedTuple
 
+import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
@@ -16,13 +17,15 @@ from .task import Move, State, Task
 
 
 class Rows(NamedTuple):
-    """The tape: s, h and mark of each row, the carried slots of every K-th, and how many rows were written."""
+    """The tape: s, h and mark of each row, the carried slots of every K-th, how many rows were written, and how many
+    came before the first."""
 
     s: Array
     h: Array
     mark: Any
     slots: Slots
     written: Array
+    first: Array
 
 
 class Row(NamedTuple):
@@ -52,24 +55,34 @@ def record(task: Task, x: PyTree, h: Array, memory: int) -> tuple[State, Rows]:
     first = start(task, x, h)
     slots = carried(task, first.slots)
     K = segment_length(slots, task.max_steps, memory)
-    buffers = jax.tree.map(lambda leaf: jnp.zeros((ceil(task.max_steps / K), *leaf.shape), leaf.dtype), slots)
-    shape = (task.max_steps, *task.span.shape)
-    times = jnp.zeros(shape, task.span.dtype)
-    blank = unmarked(task.events, task.span) if task.marked else None
-    marks = jax.tree.map(lambda leaf: jnp.zeros((task.max_steps, *leaf.shape), leaf.dtype), blank)
 
     def body(carry: tuple[State, Rows]) -> tuple[State, Rows]:
         state, rows = carry
         new, move = advance(task, state)
-        return new, _append(rows, move, carried(task, state.slots), K)
+        return new, append(rows, move, carried(task, state.slots), K)
 
-    empty = Rows(times, times, marks, buffers, jnp.zeros((), jnp.int32))
-    begun = vary_together((first, empty))
-    state, rows = jax.lax.while_loop(lambda carry: unfinished(carry[0]), body, begun)
+    begun = vary_together((first, blank(task, slots, task.max_steps, K)))
+    state, rows = jax.lax.while_loop(lambda carry: going(carry[0]), body, begun)
     return finish(task, state), rows
 
 
-def _append(rows: Rows, move: Move, slots: Slots, K: int) -> Rows:
+def going(state: State) -> Array:
+    """Whether anybody is still running, under `jax.vmap` in any of its lanes: a lane that is done stands still by
+    itself, and no copy of its tape is made a step."""
+    return eqxi.unvmap_any(unfinished(state))
+
+
+def blank(task: Task, slots: Slots, rows: int, K: int) -> Rows:
+    """A tape for so many rows."""
+    buffers = jax.tree.map(lambda leaf: jnp.zeros((ceil(rows / K), *leaf.shape), leaf.dtype), slots)
+    times = jnp.zeros((rows, *task.span.shape), task.span.dtype)
+    unbroken = unmarked(task.events, task.span) if task.marked else None
+    marks = jax.tree.map(lambda leaf: jnp.zeros((rows, *leaf.shape), leaf.dtype), unbroken)
+    none = jnp.zeros((), jnp.int32)
+    return Rows(times, times, marks, buffers, none, none)
+
+
+def append(rows: Rows, move: Move, slots: Slots, K: int) -> Rows:
     """A row that no lane moved in is overwritten by the next one, so it costs nothing later."""
     j = rows.written
     slot = j // K
@@ -85,8 +98,9 @@ def _append(rows: Rows, move: Move, slots: Slots, K: int) -> Rows:
         jax.tree.map(lambda buffer, leaf: buffer.at[j].set(leaf), rows.mark, move.mark),
         jax.tree.map(put, rows.slots, slots),
         j + move.any.astype(jnp.int32),
+        rows.first,
     )
 
 
 def row_at(rows: Rows, j: Array, slots: Slots) -> Row:
-    return Row(j, rows.s[j], rows.h[j], jax.tree.map(lambda buffer: buffer[j], rows.mark), slots)
+    return Row(rows.first + j, rows.s[j], rows.h[j], jax.tree.map(lambda buffer: buffer[j], rows.mark), slots)

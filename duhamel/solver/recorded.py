@@ -9,7 +9,10 @@ from jaxtyping import Array, PyTree
 
 from .adjoint import Adjoint
 from .lanes import backward_chunks, march_lanes
+from .loop import run
+from .modes import March, marched
 from .task import State, Task
+from .weights import weights_of
 
 
 class Recorded(Adjoint):
@@ -31,50 +34,54 @@ class Recorded(Adjoint):
         """Cotangents of (task, x), given those of the final state. `wanted` flags the leaves that want one."""
 
     def march(self, task: Task, x: PyTree, h: Any) -> State:
-        return _wrapped((task, x), jax.lax.stop_gradient(h), self, None)
+        return marched(task, x, jax.lax.stop_gradient(h), _Pulled(self, None))
 
     def march_lanes(self, task: Task, x: PyTree, h: Any, width: int) -> State:
-        return _wrapped((task, x), jax.lax.stop_gradient(h), self, width)
+        return marched(task, x, jax.lax.stop_gradient(h), _Pulled(self, width))
 
 
-@eqx.filter_custom_vjp
-def _wrapped(diff: tuple, h: Array, adjoint: Recorded, width: int | None) -> State:
-    task, x = diff
-    return adjoint.record(task, x, h)[0] if width is None else march_lanes(task, x, h, width)
+class _Pulled(March):
+    """An adjoint's record and rule, for one state or (`width`) for lanes in chunks."""
+
+    adjoint: Recorded
+    width: int | None = eqx.field(static=True)
+
+    def run(self, task: Task, x: PyTree, h: Array) -> State:
+        return run(task, x, h) if self.width is None else march_lanes(task, x, h, self.width)
+
+    def forward(self, task: Task, x: PyTree, h: Array) -> tuple[State, PyTree]:
+        adjoint, width = self.adjoint, self.width
+        if width is not None and _in_chunks(task, width):
+            state = march_lanes(task, x, h, width)
+            return state, (None if adjoint.again else state, None)
+        state, record = adjoint.record(task, x, h)
+        return state, (state, record)
+
+    def backward(self, task: Task, x: PyTree, h: Array, kept: PyTree, grad: State, wanted: Task) -> tuple[Task, PyTree]:
+        adjoint, width = self.adjoint, self.width
+        end, record = kept
+        if width is None or not _in_chunks(task, width):
+            return _weighed(adjoint, task, x, end, record, grad, wanted)
+
+        def pull(own: Task, x: PyTree, h: Array, grad: State, end: Any) -> tuple[Task, PyTree]:
+            record = None
+            if end is None:
+                end, record = adjoint.record(own, x, h)
+            return _weighed(adjoint, own, x, end, record, grad, wanted)
+
+        return backward_chunks(task, x, h, grad, end, width, pull)
 
 
-def _in_chunks(task: Task, width: int | None) -> bool:
-    return width is not None and task.span.shape[0] > width
-
-
-@_wrapped.def_fwd
-def _forward(perturbed: PyTree, diff: tuple, h: Array, adjoint: Recorded, width: int | None) -> tuple[State, tuple]:
-    del perturbed
-    task, x = diff
-    if width is not None and _in_chunks(task, width):
-        state = march_lanes(task, x, h, width)
-        return state, (None if adjoint.again else state, None)
-    state, record = adjoint.record(task, x, h)
-    return state, (state, record)
-
-
-@_wrapped.def_bwd
-def _backward(
-    residuals: tuple, grad: State, perturbed: PyTree, diff: tuple, h: Array, adjoint: Recorded, width: int | None
+def _weighed(
+    adjoint: Recorded, task: Task, x: PyTree, end: State, record: Any, grad: State, wanted: Task
 ) -> tuple[Task, PyTree]:
-    end, record = residuals
-    task, x = diff
-    wanted = perturbed[0]
-    if width is None or not _in_chunks(task, width):
-        return adjoint.pull_back(task, x, end, record, grad, wanted)
+    weights = weights_of(grad, end)
+    task, x, end, record = weights.heal_task(task), weights.heal(x), weights.heal(end), weights.heal(record)
+    return weights.weighed(*adjoint.pull_back(task, x, end, record, grad, wanted))
 
-    def pull(own: Task, x: PyTree, h: Array, grad: State, end: Any) -> tuple[Task, PyTree]:
-        record = None
-        if end is None:
-            end, record = adjoint.record(own, x, h)
-        return adjoint.pull_back(own, x, end, record, grad, wanted)
 
-    return backward_chunks(task, x, h, grad, end, width, pull)
+def _in_chunks(task: Task, width: int) -> bool:
+    return task.span.shape[0] > width
 
 
 def has_stops(control: Any) -> bool:

@@ -172,7 +172,7 @@ def prepare(asked: Request, stepper: Stepper, x0: PyTree, t0: Any, t1: Any, ts: 
     if isinstance(control, Fixed):
         # With lanes the grid is that of every lane, so the first lane's span stands for all.
         edges = _edges(control, t0, span.reshape(-1)[0], span.dtype)
-        stops = edges if control.stops else None
+        stops = jax.lax.stop_gradient(edges) if control.stops else None  # the steps move with the grid already
         task = Task(stepper, t0, span, relative, edges, stops, None, save, events, None, progress, max_steps)
         return task, jnp.broadcast_to(edges[1], span.shape)
     if isinstance(control, CFL):

@@ -12,8 +12,9 @@ from duhamel.methods.base import Method, Moment, Slots
 from .loop import advance, finish, run, start, unfinished
 from .record import Row, carried
 from .recorded import Recorded, has_stops
+from .row_back import Cotangents, Way, pull_row
 from .save import select
-from .tape import Cotangents, pull_row, pull_through
+from .tape import pull_through
 from .task import State, Task
 
 
@@ -58,15 +59,17 @@ class ReversibleAdjoint(Recorded):
     def pull_back(
         self, task: Task, x: PyTree, end: State, record: Any, grad: State, wanted: Task
     ) -> tuple[Task, PyTree]:
-        def walk(theta: PyTree, rest: PyTree, out: Any, cot: Cotangents) -> Cotangents:
-            written = jnp.max(end.accepted) if record is None else record[2]
+        def walk(way: Way, cot: Cotangents) -> Cotangents:
+            task, end = way.task, way.end
+            written = way.rows(jnp.max(end.accepted) if record is None else record[2])
 
             def one(i: Array, carry: tuple[Slots, Cotangents]) -> tuple[Slots, Cotangents]:
                 slots, cot = carry
                 at = _moment(task, record, written - 1 - i, end)
+                at = at._replace(h=jnp.where(way.weights.idle, 0.0, at.h))
                 slots = undone(task, at, slots)
                 row = Row(at.index, at.s, at.h, None, carried(task, slots))
-                return slots, pull_row(task, theta, rest, out, row, cot, end)
+                return slots, pull_row(way, row, cot)
 
             return jax.lax.fori_loop(0, written, one, (end.slots, cot))[1]
 

@@ -72,9 +72,11 @@ def _between(
         buffer, saved = carry
         now = due(carry)
         time = task.ts[jnp.minimum(saved, task.ts.shape[0] - 1)]
-        part = jax.lax.stop_gradient(time) - old.s
+        on_grid = task.edges is not None  # there the interpolant is differentiated, else the solution, by f(t, x)
+        part = (time if on_grid else jax.lax.stop_gradient(time)) - old.s
         theta = jnp.where(now, part / jnp.where(now, at.h, 1.0), 0.0)
-        x = moved(stepper.value(at, theta, basis), time + jnp.zeros_like(old.s), task.t0, stepper)
+        x = stepper.value(at, theta, basis)
+        x = x if on_grid else moved(x, time + jnp.zeros_like(old.s), task.t0, stepper)
         value = output(task, task.t0 + time, x)
         return write(buffer, saved, value, now), saved + now
 

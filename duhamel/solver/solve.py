@@ -17,6 +17,7 @@ from . import checks
 from .adjoint import Adjoint
 from .control import PID, Control
 from .event import Event
+from .failed import visible
 from .loop import evaluations
 from .request import Request, prepare, request
 from .save import Save, read
@@ -57,7 +58,7 @@ def solve(
     args      passed to f; differentiated, like x0, t0, the times and every array f closes over
     method    Tsit5() unless told; ETDRK4() and its relatives treat L exactly
     control   PID(rtol=1e-6, atol=1e-9) unless told, or Fixed(steps), or CFL(number, rate)
-    adjoint   Tape() for reverse mode (the default), Forward() for forward mode
+    adjoint   how derivatives are taken: Tape() for both modes (the default), Direct() for any number of times
     save      Save(steps=True), Save(dense=True), Save(fn=...)
     events    Event(g), or several: the solve stops, or goes on from a new state, where g(t, x, args) crosses zero
     key       a jax.random key, for equations with noise: the same key gives the same Brownian path
@@ -67,9 +68,10 @@ def solve(
     max_steps attempts before a solve is given up with a Status
     x0        may also be a Solution of the same problem and method: goes on from where it stopped (end time, event,
               max_steps), with its step size and history, as if it had not; t0 is then where that one began
-    throw     raise SolveError when a solve fails; inside `jit`, read sol.status instead
+    throw     raise SolveError when a solve fails; inside `jit` and `vmap`, where nothing can be raised, x, x1 and their
+              derivatives are NaN then, and sol.status says why. False: neither, the numbers are those computed
 
-    Works under jit, vmap, grad and jvp (with Forward()), forwards and backwards in time.
+    Works under jit, vmap, grad and jvp, forwards and backwards in time.
     """
     x0, t0, begin, resume = checks.beginning(x0, t0)
     asked = request(
@@ -97,6 +99,8 @@ def solve(
         solution = _trim(solution, asked.save)
         if throw:
             solution.raise_if_failed()
+    elif throw:
+        solution = visible(solution)
     return solution
 
 

@@ -2,130 +2,105 @@
 
 Forward, every attempt in which a lane moved writes one row: s, h (0 for lanes that stood still, whose step is then the
 identity), what the step ended in and, for every K-th row, x and whatever else the method carries. Backward, each row's
-step is run once more under `jax.vjp` with h frozen:
+step is run once more under `jax.vjp` with h frozen (`row_back`). On a fixed grid h and s are functions of the grid, and
+so of t0 and t1: their cotangents are the grid's.
 
-    lam_j      = (d x_{j+1} / d x_j)^T lam_{j+1} + what was saved in the step
-    theta_bar += (d x_{j+1} / d theta)^T lam_{j+1}
-
-theta are the weights, shared by all lanes: their cotangent is one array, whatever the number of lanes.
+A tape holds ROWS rows at most. A longer solve leaves checkpoints behind and writes its rows again (`long_tape`).
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, PyTree
 
 from duhamel.core.status import Status
-from duhamel.methods.base import Env, Moment, Slots
+from duhamel.methods.base import Slots
 
-from .cotangents import (
-    add,
-    dense,
-    folded,
-    nothing,
-    parted,
-    time_cotangent,
-    times_of,
-    times_perturbed,
-    where_or_zero,
-    with_times,
-)
-from .loop import first_slots, measures, run, settle
-from .record import Row, Rows, carried, record, row_at, segment_length
-from .save import read
-from .stepper import moved
-from .task import State, Task, begin_of, output, row_of
+from .cotangents import dense, nothing, parted, time_cotangent, times_of, times_perturbed
+from .long_tape import Long, record_long, replayed
+from .loop import run
+from .modes import March
+from .record import Rows, carried, record, row_at, segment_length
+from .row_back import Cotangents, Incoming, Way, incoming, pull_first_row, pull_first_slots, pull_row, step_of
+from .task import State, Task, begin_of
+from .weights import weights_of
+
+ROWS = 4096  # of a tape that is written once
 
 
-@eqx.filter_custom_vjp
-def taped(diff: tuple, h: Float[Array, "..."], memory: int) -> State:
-    """`run`, with the tape for its reverse mode. diff = (task, x): whatever may be differentiated."""
-    task, x = diff
-    return run(task, x, h)
+class Taped(March):
+    """`run`, with the tape for its way back."""
+
+    memory: int = eqx.field(static=True)
+
+    def run(self, task: Task, x: PyTree, h: Array) -> State:
+        return run(task, x, h)
+
+    def forward(self, task: Task, x: PyTree, h: Array) -> tuple[State, PyTree]:
+        state, tape = write(task, x, h, self.memory)
+        return state, (state, tape)
+
+    def backward(self, task: Task, x: PyTree, h: Array, kept: PyTree, grad: State, wanted: Task) -> tuple[Task, PyTree]:
+        del h
+        state, tape = kept
+        return pull_back(task, x, state, tape, grad, wanted, self.memory)
 
 
-@taped.def_fwd
-def _forward(perturbed: PyTree, diff: tuple, h: Array, memory: int) -> tuple[State, tuple[State, Rows]]:
-    del perturbed
-    task, x = diff
-    state, rows = record(task, x, h, memory)
-    return state, (state, rows)
-
-
-@taped.def_bwd
-def _backward(residuals: tuple, grad: State, perturbed: PyTree, diff: tuple, h: Array, memory: int) -> tuple:
-    del h
-    state, rows = residuals
-    task, x0 = diff
-    return pull_back(task, x0, state, rows, grad, perturbed[0], memory)
-
-
-class Cotangents(NamedTuple):
-    """What the walk backwards carries.
-
-    slots   of the carried slots at the beginning of the rows still to come (their inexact leaves)
-    theta   of everything else that may be differentiated (the task without its times)
-    ts      of the save times
-    saved   save times not yet passed on the way back
-    steps   accepted steps not yet passed on the way back
-    hits    events not yet passed on the way back
-    """
-
-    slots: Slots
-    theta: PyTree
-    ts: Any
-    saved: Array
-    steps: Array
-    hits: Any
+def write(task: Task, x: PyTree, h: Array, memory: int) -> tuple[State, Rows | Long]:
+    """`run`, writing the tape."""
+    return record(task, x, h, memory) if task.max_steps <= ROWS else record_long(task, x, h, memory)
 
 
 def pull_back(
-    task: Task, x0: PyTree, end: State, rows: Rows, grad: State, wanted: Task, memory: int
+    task: Task, x0: PyTree, end: State, tape: Rows | Long, grad: State, wanted: Task, memory: int
 ) -> tuple[Task, PyTree]:
     """Cotangents of (task, x0), given those of the final state. `wanted` flags the leaves of the task that want one."""
-    K = segment_length(carried(task, end.slots), task.max_steps, memory)
 
-    def walk(theta: PyTree, rest: PyTree, out: _Incoming, cot: Cotangents) -> Cotangents:
-        return _walk(task, theta, rest, rows, out, cot, K, end)
+    def walk(way: Way, cot: Cotangents) -> Cotangents:
+        if isinstance(tape, Long):
+            return replayed(task, tape, end, memory, lambda *given: _walk(way, *given), cot)
+        return _walk(way, tape, segment_length(carried(task, end.slots), task.max_steps, memory), cot)
 
     return pull_through(task, x0, end, grad, wanted, walk)
 
 
 def pull_through(task: Task, x0: PyTree, end: State, grad: State, wanted: Task, walk: Callable) -> tuple[Task, PyTree]:
-    """As `pull_back`, over the steps that walk(theta, rest, incoming, cotangents) takes back."""
-    theta, rest = parted(task, wanted)
-    times = times_perturbed(wanted)
-    out = _incoming(grad, end)
-    slots = carried(task, end.slots)
-    last = jax.tree.map(jnp.zeros_like, eqx.filter(slots, eqx.is_inexact_array))
+    """As `pull_back`, over the steps that walk(way, cotangents) takes back."""
+    times, on_grid = times_perturbed(wanted), task.edges is not None
+    weights, out = weights_of(grad, end), incoming(grad, end)
+    task, x0, end = weights.heal_task(task), weights.heal(x0), weights.heal(end)
+    way = Way(task, *parted(task, wanted, on_grid), out, end, weights)
+    last = jax.tree.map(jnp.zeros_like, eqx.filter(carried(task, end.slots), eqx.is_inexact_array))
     cot = Cotangents(
         slots=last | {"x": dense(out.x, x0)},
-        theta=jax.tree.map(jnp.zeros_like, theta),
+        theta=jax.tree.map(jnp.zeros_like, way.theta),
         ts=jnp.zeros_like(task.ts) if times and task.ts is not None else None,
+        edges=jnp.zeros_like(task.edges) if times and on_grid else None,
         saved=end.saved,
         steps=end.accepted,
         hits=None if end.hits is None else end.hits.total,
     )
     if times:
-        _refuse_times(task, out)
-    arrived = end.status != Status.event
-    s1, x1 = end.s, end.slots["x"]
-    late = jnp.where(arrived, time_cotangent(task, s1, x1, cot.slots["x"]), 0.0) if times else jnp.zeros_like(s1)
-    cot = walk(theta, rest, out, cot)
-    cot = _first_slots(task, theta, rest, x0, cot)
-    cot = _first_row(task, theta, rest, x0, out, cot)
-    early = time_cotangent(task, begin_of(task), x0, cot.slots["x"]) if times else jnp.zeros_like(s1)
-    if times and out.hit_s is not None:  # event times are written relative to t0
+        _refuse_times(task, out, on_grid)
+    closed, s1 = times and not on_grid, end.s
+    early = late = jnp.zeros_like(s1)
+    if closed:
+        late = time_cotangent(task, s1, end.slots["x"], cot.slots["x"])
+        late = jnp.where(end.status == Status.event, 0.0, late)
+    cot = pull_first_row(way, x0, pull_first_slots(way, x0, walk(way, cot)))
+    if closed:
+        early = time_cotangent(task, begin_of(task), x0, cot.slots["x"])
+    if closed and out.hit_s is not None:  # event times are written relative to t0
         early = early + jnp.sum(out.hit_s, axis=0)
-    still = jax.tree.map(jnp.zeros_like, eqx.filter(rest, eqx.is_inexact_array))
-    return assemble(task, cot._replace(theta=eqx.combine(cot.theta, still)), early, late), cot.slots["x"]
+    still = jax.tree.map(jnp.zeros_like, eqx.filter(way.rest, eqx.is_inexact_array))
+    cot = cot._replace(theta=eqx.combine(cot.theta, still))
+    return weights.weighed(assemble(task, cot, early, late, on_grid), cot.slots["x"])
 
 
-def _refuse_times(task: Task, out: "_Incoming") -> None:
-    if not nothing(out.every):
+def _refuse_times(task: Task, out: Incoming, on_grid: bool) -> None:
+    if not on_grid and not nothing(out.every):
         raise NotImplementedError(
             "Derivatives with respect to t0 and t1 are not defined for Save(steps=True), whose times the controller "
             "chooses; save at given times instead."
@@ -136,222 +111,52 @@ def _refuse_times(task: Task, out: "_Incoming") -> None:
         )
 
 
-class _Incoming(NamedTuple):
-    """Cotangents of the outputs; None where nothing downstream depends on one."""
-
-    x: PyTree
-    at_times: PyTree
-    every: PyTree
-    sums: dict[str, Any]
-    hit_s: Any
-    hit_x: PyTree
-
-
-def _incoming(grad: State, end: State) -> _Incoming:
-    hit_s, hit_x = (None, None) if grad.hits is None else (grad.hits.s, grad.hits.x)
-    every = folded(grad.saves[1], end.accepted)
-    return _Incoming(grad.slots["x"], grad.saves[0], every, grad.sums, hit_s, hit_x)
-
-
-def _walk(
-    task: Task, theta: PyTree, rest: PyTree, rows: Rows, out: _Incoming, cot: Cotangents, K: int, end: State
-) -> Cotangents:
+def _walk(way: Way, rows: Rows, K: int, cot: Cotangents) -> Cotangents:
+    """Back over all rows."""
+    task, written = way.task, way.rows(rows.written)
     if K == 1:
 
         def one(i: Array, cot: Cotangents) -> Cotangents:
-            j = rows.written - 1 - i
+            j = written - 1 - i
             slots = jax.tree.map(lambda buffer: buffer[j], rows.slots)
-            return pull_row(task, theta, rest, out, row_at(rows, j, slots), cot, end)
+            return pull_row(way, row_at(rows, j, slots), cot)
 
-        return jax.lax.fori_loop(0, rows.written, one, cot)
+        return jax.lax.fori_loop(0, written, one, cot)
 
     def segment(i: Array, cot: Cotangents) -> Cotangents:
-        index = (rows.written - 1) // K - i
-        begin, stop = index * K, jnp.minimum((index + 1) * K, rows.written)
+        index = (written - 1) // K - i
+        begin, stop = index * K, jnp.minimum((index + 1) * K, written)
         slots = jax.tree.map(lambda buffer: buffer[index], rows.slots)
         history = jax.tree.map(lambda leaf: jnp.zeros((K, *leaf.shape), leaf.dtype), slots)
 
         def again(j: Array, carry: tuple[Slots, Slots]) -> tuple[Slots, Slots]:
             slots, history = carry
             history = jax.tree.map(lambda buffer, leaf: buffer.at[j - begin].set(leaf), history, slots)
-            return _step(task, row_at(rows, j, slots)).slots, history
+            return step_of(task, way.healed(row_at(rows, j, slots))).slots, history
 
         _, history = jax.lax.fori_loop(begin, stop, again, (slots, history))
 
         def one(i: Array, cot: Cotangents) -> Cotangents:
             j = stop - 1 - i
             slots = jax.tree.map(lambda buffer: buffer[j - begin], history)
-            return pull_row(task, theta, rest, out, row_at(rows, j, slots), cot, end)
+            return pull_row(way, row_at(rows, j, slots), cot)
 
         return jax.lax.fori_loop(0, stop - begin, one, cot)
 
-    return jax.lax.fori_loop(0, (rows.written + K - 1) // K, segment, cot)
+    return jax.lax.fori_loop(0, (written + K - 1) // K, segment, cot)
 
 
-class _Stepped(NamedTuple):
-    """A row's step, taken again: the carried slots behind it, what it built, and the event it ended in."""
-
-    slots: Slots
-    at: Moment
-    env: Env
-    landing: Any
-
-
-def _step(task: Task, row: Row) -> _Stepped:
-    """A lane with h = 0 stays."""
-    stepper = task.stepper
-    at = Moment(row.j, row.s, task.t0 + row.s, row.h)
-    slots = stepper.start(at.t, row.slots["x"]) | row.slots
-    env = stepper.attempt(at, slots)
-    after, landing = settle(task, at, env, row.mark)
-    after = carried(task, after)
-    if stepper.lanes:
-        after = jax.tree.map(lambda new, old: jnp.where(row.h == 0, old, new), after, row.slots)
-    return _Stepped(after, at, env, landing)
-
-
-def pull_row(
-    task: Task, theta: PyTree, rest: PyTree, out: _Incoming, row: Row, cot: Cotangents, end: State
-) -> Cotangents:
-    """Take the cotangents of one row's outputs back to its inputs."""
-    moved = row.h != 0
-    timed, wants_sums = out.at_times is not None and not nothing(out.at_times), not nothing(out.sums)
-    smooth, fixed = eqx.partition(row.slots, eqx.is_inexact_array)
-
-    def forward(smooth: PyTree, theta: PyTree) -> tuple:
-        full = with_times(task, theta, rest)
-        done = _step(full, row._replace(slots=eqx.combine(smooth, fixed)))
-        t1 = done.at.t + row.h
-        if done.landing is not None:
-            t1 = t1 + done.landing.ahead
-        every = None if nothing(out.every) else eqx.filter(row_of(full, t1, done.slots), eqx.is_inexact_array)
-        basis = full.stepper.inside(done.at, done.env) if timed else None
-        sums = where_or_zero(moved, measures(full, done.at, done.env)) if wants_sums else None
-        hit = (done.landing.dt, done.landing.before) if full.events else None
-        return eqx.filter(done.slots, eqx.is_inexact_array), every, basis, sums, hit
-
-    (_, every, basis, sums, hit), pull = jax.vjp(forward, smooth, theta)
-    every_bar = basis_bar = sums_bar = hit_bar = None
-    theta_bar, ts_bar, saved, hits = cot.theta, cot.ts, cot.saved, cot.hits
-    if every is not None:
-        every_bar = where_or_zero(moved, dense(read(out.every, cot.steps), every))
-    if timed:
-        basis_bar, theta_bar, ts_bar, saved = _pull_times(task, theta, rest, out, row, basis, cot)
-    if wants_sums:
-        sums_bar = where_or_zero(moved, dense(out.sums, sums))
-    if hit is not None:
-        hit_bar, hits = _pull_hit(out, row, hit, hits, end)
-    slots_bar, step_bar = pull((cot.slots, every_bar, basis_bar, sums_bar, hit_bar))
-    return Cotangents(slots_bar, add(theta_bar, step_bar), ts_bar, saved, cot.steps - moved, hits)
-
-
-def _pull_hit(out: _Incoming, row: Row, hit: tuple, hits: Array, end: State) -> tuple[tuple, Array]:
-    """Cotangents of the events' times and of the states before them. A row of the record holds what was last
-    written."""
-    assert end.hits is not None
-    rows, total = end.hits.s.shape[0], end.hits.total
-    happened = jnp.where(row.h != 0, row.mark.count, 0)
-    first = hits - happened
-    dt, before = hit
-
-    def one(r: Array, dt: Array, before: PyTree) -> tuple[Array, PyTree]:
-        number = first + r
-        alive = (r < happened) & ((number < rows - 1) | (number == total - 1))
-        index = jnp.clip(number, 0, rows - 1)
-        dt_bar = jnp.zeros_like(dt) if nothing(out.hit_s) else jnp.where(alive, read(out.hit_s, index), 0.0)
-        if nothing(out.hit_x):
-            return dt_bar, jax.tree.map(jnp.zeros_like, before)
-        return dt_bar, where_or_zero(alive, dense(read(out.hit_x, index), before))
-
-    bars = jax.vmap(one)(jnp.arange(dt.shape[0]), dt, before)
-    return bars, first
-
-
-def _pull_times(
-    task: Task, theta: PyTree, rest: PyTree, out: _Incoming, row: Row, basis: PyTree, cot: Cotangents
-) -> tuple[PyTree, PyTree, Any, Array]:
-    """Cotangents that the values saved inside the row's step give to its stages, the weights and the save times."""
-    s, h = row.s, row.h
-    went, sign = h != 0, jnp.sign(task.span)
-    times = task.ts
-
-    def due(saved: Array) -> Array:
-        time = times[jnp.maximum(saved - 1, 0)]
-        return went & (saved > 0) & (time * sign > s * sign)
-
-    def value(basis: PyTree, theta: PyTree, time: Array, now: Array) -> PyTree:
-        full = with_times(task, theta, rest)
-        part = jnp.where(now, (jax.lax.stop_gradient(time) - s) / jnp.where(now, h, 1.0), 0.0)
-        x = full.stepper.value(Moment(row.j, s, task.t0 + s, h), part, basis)
-        return output(full, task.t0 + time, moved(x, time + jnp.zeros_like(s), task.t0, full.stepper))
-
-    def body(carry: tuple) -> tuple:
-        basis_bar, theta_bar, ts_bar, saved = carry
-        now, index = due(saved), jnp.maximum(saved - 1, 0)
-        time = times[index]
-        given = (basis, theta) if ts_bar is None else (basis, theta, time)
-        saved_value, pull = jax.vjp(lambda b, p, t=time: value(b, p, t, now), *given)
-        b, p, *t = pull(where_or_zero(now, dense(read(out.at_times, index), saved_value)))
-        if ts_bar is not None:
-            ts_bar = ts_bar.at[index].add(jnp.where(now, t[0], 0.0))
-        return add(basis_bar, b), add(theta_bar, p), ts_bar, saved - now
-
-    zeros = jax.tree.map(jnp.zeros_like, basis)
-    carry = (zeros, cot.theta, cot.ts, cot.saved)
-    return jax.lax.while_loop(lambda carry: jnp.any(due(carry[3])), body, carry)
-
-
-def _first_slots(task: Task, theta: PyTree, rest: PyTree, x0: PyTree, cot: Cotangents) -> Cotangents:
-    """Whatever the method carries beside x began as a function of x0."""
-    if not task.stepper.method.carried:
-        return cot
-
-    def begin(x: PyTree, theta: PyTree) -> PyTree:
-        full = with_times(task, theta, rest)
-        slots = carried(full, first_slots(full, x))
-        return eqx.filter(slots, eqx.is_inexact_array)
-
-    _, pull = jax.vjp(begin, x0, theta)
-    x_bar, theta_bar = pull(cot.slots)
-    return cot._replace(slots={"x": x_bar}, theta=add(cot.theta, theta_bar))
-
-
-def _first_row(task: Task, theta: PyTree, rest: PyTree, x0: PyTree, out: _Incoming, cot: Cotangents) -> Cotangents:
-    """What was saved before the first step: the first of every step's rows, and a save time equal to t0."""
-    begin, shape = begin_of(task), task.span.shape
-    t, index = task.t0 + begin, jnp.zeros(shape, jnp.int32)
-
-    def every(x: PyTree, theta: PyTree) -> PyTree:
-        full = with_times(task, theta, rest)
-        return eqx.filter(row_of(full, t, first_slots(full, x)), eqx.is_inexact_array)
-
-    def at_start(x: PyTree, theta: PyTree, dt: Array) -> PyTree:
-        full = with_times(task, theta, rest)
-        shifted = jax.tree.map(lambda a, f: a + dt * f, x, task.stepper.velocity(t, x0))
-        return output(full, t + dt, shifted)
-
-    if not nothing(out.every):
-        value, pull = jax.vjp(every, x0, theta)
-        x_bar, theta_bar = pull(dense(read(out.every, index), value))
-        cot = cot._replace(slots={"x": add(cot.slots["x"], x_bar)}, theta=add(cot.theta, theta_bar))
-    if not nothing(out.at_times):
-        value, pull = jax.vjp(at_start, x0, theta, jnp.zeros(shape, task.span.dtype))
-        now = jnp.broadcast_to(task.ts[0] == begin, shape)
-        x_bar, theta_bar, dt_bar = pull(where_or_zero(now, dense(read(out.at_times, index), value)))
-        ts_bar = None if cot.ts is None else cot.ts.at[0].add(jnp.sum(dt_bar))
-        slots = {"x": add(cot.slots["x"], x_bar)}
-        cot = cot._replace(slots=slots, theta=add(cot.theta, theta_bar), ts=ts_bar)
-    return cot
-
-
-def assemble(task: Task, cot: Cotangents, early: Array, late: Array) -> Task:
-    """Cotangents in the task's own structure. x(t0 + span): span moves the end; t0 moves both ends, and the stops."""
+def assemble(task: Task, cot: Cotangents, early: Array, late: Array, on_grid: bool = False) -> Task:
+    """Cotangents in the task's own structure. x(t0 + span): span moves the end; t0 moves both ends, and the stops. On a fixed grid
+    the grid has moved everything, and t0 is among the parameters."""
     ts_bar = jnp.zeros_like(task.ts) if cot.ts is None and task.ts is not None else cot.ts
-    t0_bar = late - early + (0.0 if ts_bar is None else jnp.sum(ts_bar))
-    t0_bar = jnp.sum(t0_bar) if task.t0.ndim == 0 else t0_bar
-    stops_bar = getattr(cot.theta, "stops", None)
-    if stops_bar is not None:
-        t0_bar = t0_bar + jnp.sum(stops_bar)
-    frozen = (task.edges, task.control, task.stepper.tol, task.stepper.noise)
+    edges_bar = jnp.zeros_like(task.edges) if cot.edges is None and task.edges is not None else cot.edges
+    frozen = (task.control, task.stepper.tol, task.stepper.noise)
     untouched = jax.tree.map(jnp.zeros_like, eqx.filter(frozen, eqx.is_inexact_array))
-    return eqx.tree_at(times_of, cot.theta, (t0_bar, late, ts_bar, *untouched), is_leaf=lambda v: v is None)
+    bars = (late, ts_bar, edges_bar, *untouched)
+    if not on_grid:
+        t0_bar = late - early + (0.0 if ts_bar is None else jnp.sum(ts_bar))
+        if cot.theta.stops is not None:
+            t0_bar = t0_bar + jnp.sum(cot.theta.stops)
+        bars = (jnp.sum(t0_bar) if task.t0.ndim == 0 else t0_bar, *bars)
+    return eqx.tree_at(lambda t: times_of(t, on_grid), cot.theta, bars, is_leaf=lambda v: v is None)

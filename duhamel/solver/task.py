@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
@@ -125,14 +124,6 @@ def row_of(task: Task, t: Any, slots: Slots) -> PyTree:
 def begin_of(task: Task) -> Array:
     """Time since t0 at which the solve begins: 0, or where an earlier one ended."""
     return jnp.zeros_like(task.span) if task.resume is None else jnp.broadcast_to(task.resume.s, task.span.shape)
-
-
-def grid_moves(task: Task) -> Task:
-    """The task for differentiation straight through its steps: a grid's own steps move with its times, so the jumps of
-    the field at them do not have to be moved once more."""
-    if task.edges is None or task.stops is None:
-        return task
-    return eqx.tree_at(lambda t: t.stops, task, jax.lax.stop_gradient(task.stops))
 
 
 def clearance(task: Task, stop: Any) -> Any:

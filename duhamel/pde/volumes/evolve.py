@@ -14,6 +14,7 @@ from duhamel.methods.explicit import SSPRK3, ExplicitRK
 from duhamel.methods.tableaux.ssp import monotone_step
 from duhamel.solver.adjoint import Forward, Tape
 from duhamel.solver.control import CFL, Fixed
+from duhamel.solver.failed import visible
 from duhamel.solver.save import Save
 from duhamel.solver.solution import Solution, SolveError
 from duhamel.solver.solve import solve as solve_ode
@@ -99,7 +100,9 @@ def solve(
         max_steps=max_steps,
         throw=False,
     )
-    if throw and not isinstance(solution.status, Tracer) and not Status(int(solution.status)).ok:
+    if throw and isinstance(solution.status, Tracer):
+        return visible(solution)
+    if throw and not Status(int(solution.status)).ok:
         raise SolveError(what_happened(law, mesh, solution), solution)
     return solution
 
