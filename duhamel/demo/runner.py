@@ -9,7 +9,7 @@ from pathlib import Path
 from duhamel.report.chapter import Chapter
 from duhamel.report.console import Steps, say
 from duhamel.report.context import Context
-from duhamel.report.folder import DEFAULT_ROOT, Run
+from duhamel.report.folder import DEFAULT_ROOT, Run, inside
 from duhamel.report.measurement import number
 from duhamel.report.page import write_page
 
@@ -90,5 +90,18 @@ def _store(run: Run, id: str, chapter: Chapter) -> None:
 
 
 def _stored(run: Run, id: str) -> Chapter | None:
+    """The chapter, where a run before this one finished it. A file that is none, or whose figures are gone, is
+    computed again, and that is said."""
     stored = run.read_json(f"chapters/{id}.json")
-    return None if stored is None else Chapter.from_dict(stored)
+    if stored is None:
+        return None
+    try:
+        found = Chapter.from_dict(stored)
+        missing = [figure.path for figure in found.figures if not inside(run.folder, figure.path).is_file()]
+    except ValueError as error:
+        say(f"chapters/{id}.json is damaged and computed again: {error}")
+        return None
+    if missing:
+        say(f"chapters/{id}.json is computed again: {missing[0]} is gone.")
+        return None
+    return found
