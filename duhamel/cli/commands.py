@@ -63,6 +63,8 @@ class Solve:
     """Grid points along each axis (partial and steady equations)."""
     json: Json = None
     """Write the records to this file."""
+    force: bool = False
+    """Write over that file if it exists."""
     name: Word = None
     """The folder in runs/; solve-EQUATION if not given."""
     runs: Path = Path("runs")
@@ -158,6 +160,8 @@ class Bench:
     """For references: a folder that holds the files of others, at any depth."""
     json: Json = None
     """Write the records to this file."""
+    force: bool = False
+    """Write over that file if it exists."""
     runs: Path = Path("runs")
     """Where the folders of runs are."""
 

@@ -18,6 +18,7 @@ import numpy as np
 import optax
 from jaxtyping import ArrayLike, Int
 
+from duhamel.core.seed import LIMIT, check_seed
 from duhamel.train.data import Batches
 from duhamel.train.ema import EMA
 from duhamel.train.fit import Fit, fit
@@ -102,10 +103,11 @@ def train(
     AdamW, warm-up over 200 steps, cosine decay from `rate`, the average's half-life 7 % of the run's length at most.
     metrics.jsonl holds the loss of the average at "held_out" and, for comparison, as many "seen" images.
     """
+    check_seed(seed)
     (images, labels), (held_images, held_labels) = data()
     cosine = optax.warmup_cosine_decay_schedule(0.0, rate, min(200, max(steps - 1, 1)), max(steps, 2), 0.01 * rate)
     n = len(held_labels)
-    evaluate = eqx.filter_jit(lambda model, batch: loss(drop=0.0)(model, batch, jax.random.key(seed + 1)))
+    evaluate = eqx.filter_jit(lambda model, batch: loss(drop=0.0)(model, batch, jax.random.key((seed + 1) % LIMIT)))
     eight = lambda x, y: (jnp.tile(x, (8, 1, 1)), jnp.tile(y, 8))  # noqa: E731  eight noises an image
     done = fit(
         loss(),

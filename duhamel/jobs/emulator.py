@@ -15,6 +15,7 @@ from duhamel.report.record import Record
 
 from .curves import draw_losses
 from .perform import perform
+from .wish import given
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -28,7 +29,7 @@ def train_emulator(wish: Wish, *, name: str | None = None, root: str | Path = DE
             raise ValueError(f"no {field} to emulate with is called {given!r}; {nearest(given, known)}")
     check(wish)
     config = {"command": "train", "job": "emulator", **vars(wish)}
-    run = Run.resume(name or f"train-emulator-{wish.equation}", config, root)
+    run = Run.resume(given(name, f"train-emulator-{wish.equation}"), config, root)
     command = f"train emulator --equation {wish.equation} --model {wish.model} --strategy {wish.strategy}"
     return perform(run, command, lambda context: _chapter(wish, run, context), log=False)  # `fit` writes metrics.jsonl
 

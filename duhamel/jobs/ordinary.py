@@ -14,7 +14,7 @@ from duhamel.report.figure import style
 from duhamel.report.nearest import nearest
 from duhamel.report.record import Record
 
-from .wish import Wish, timed
+from .wish import Wish, given, timed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -114,13 +114,15 @@ def prepare(equation: Ordinary, wish: Wish) -> Callable[[Context], Chapter]:
     """Check the wish; what comes back solves, draws and tells."""
     if wish.points is not None:
         raise ValueError(f"{equation.name} is an ordinary equation and has no grid; leave out --points.")
-    word = wish.method or "tsit5"
+    word = given(wish.method, "tsit5")
     methods: Mapping[str, str] = {name.lower(): name for name in METHODS}
     if word.lower() not in methods:
         raise ValueError(f"no method for ordinary equations is called {word!r}; {nearest(word.lower(), methods)}")
     method = getattr(dh, methods[word.lower()])()
     control = dh.PID(rtol=wish.rtol, atol=wish.atol) if wish.steps is None else dh.Fixed(wish.steps)
     t1 = equation.t1 if wish.t1 is None else float(wish.t1)
+    if t1 == 0 or not np.isfinite(t1):
+        raise ValueError(f"t1 = {t1:g}: {equation.name} is solved from t = 0 to a finite time other than that.")
 
     def solve(context: Context) -> Chapter:
         x0, ts = jnp.asarray(equation.x0, jnp.float64), jnp.linspace(0.0, t1, 1501)
@@ -146,7 +148,7 @@ def prepare(equation: Ordinary, wish: Wish) -> Callable[[Context], Chapter]:
             Record("second call", again, "s"),
         )
         how = f"{type(method).__name__}, " + (
-            f"{wish.steps} equal steps" if wish.steps else f"rtol {wish.rtol:g}, atol {wish.atol:g}"
+            f"{wish.steps} equal steps" if wish.steps is not None else f"rtol {wish.rtol:g}, atol {wish.atol:g}"
         )
         question = f"{equation.formula}, from {equation.x0} to t = {t1:g} by {how}, in float64."
         return Chapter(

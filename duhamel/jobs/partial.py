@@ -17,8 +17,8 @@ from duhamel.report.fields import draw_line, draw_stills, film_planes
 from duhamel.report.nearest import nearest
 from duhamel.report.record import Record
 
-from .run import costs, drift, end_time
-from .wish import Wish, timed
+from .run import at_least, costs, drift, end_time
+from .wish import Wish, given, timed
 
 METHODS = ("ETD1", "ETDRK2", "ETDRK3", "ETDRK4", "Krogstad", "HochbruckOstermann")
 FRAMES = 200  # fields that are kept and drawn
@@ -173,13 +173,13 @@ PARTIAL = {
 def prepare(problem: Partial, wish: Wish) -> Callable[[Context], Chapter]:
     """Check the wish; what comes back solves, draws and tells."""
     known = {name.lower(): name for name in METHODS}
-    word = (wish.method or "etdrk4").lower()
+    word = given(wish.method, "etdrk4").lower()
     if word not in known:
         raise ValueError(f"no method for partial equations is called {wish.method!r}; {nearest(word, known)}")
     t1 = end_time(wish, problem.t1, "a partial equation")
-    steps = wish.steps or -(-int(np.ceil(t1 / problem.dt)) // FRAMES) * FRAMES
+    steps = given(wish.steps, -(-int(np.ceil(t1 / problem.dt)) // FRAMES) * FRAMES)
     equation = pde.equation_named(problem.name) if problem.equation is None else problem.equation()
-    run = Evolution(problem, equation, problem.box(wish.points or problem.points), known[word], t1, steps)
+    run = Evolution(problem, equation, problem.box(at_least(given(wish.points, problem.points), 4)), known[word], t1, steps)
     if wish.steps is not None:  # the catalogue's own steps are known to be short enough
         run.ahead.refuse(factor=4.0)
     return partial(_solve, run)

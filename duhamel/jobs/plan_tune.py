@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from duhamel.bench import tune as problems
+from duhamel.core.seed import check_seed
 from duhamel.diffusion.tuning.recipe import Budget
 from duhamel.report.chapter import Chapter
 from duhamel.report.context import Context
@@ -33,6 +34,7 @@ def tune_plan(
         raise ValueError(f"no model is called {model!r}; {nearest(model, problems.BUDGETS)}")
     if nfe < 2:
         raise ValueError(f"nfe = {nfe}; a tuned plan makes at least 2 evaluations, and 5 to 10 are usual.")
+    check_seed(seed)
     check_json(json)
     facts = {"command": "plan tune", "model": model, "nfe": nfe, "seed": seed, "fast": fast}
     run = Run.resume(name, facts, root)

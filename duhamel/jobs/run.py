@@ -20,6 +20,13 @@ def end_time(wish: Wish, usual: float, what: str) -> float:
     return t1
 
 
+def at_least(points: int, least: int) -> int:
+    """Points of a grid, along each axis."""
+    if points < least:
+        raise ValueError(f"points = {points}; take at least {least} along each axis.")
+    return points
+
+
 def costs(steps: int, first: float, again: float) -> tuple[Record, ...]:
     return (
         Record("steps", steps),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
+from duhamel.core.seed import check_seed
 from duhamel.demo.digits import digit_plan, draw_digits, draw_labels, quality_records
 from duhamel.diffusion import digits
 from duhamel.diffusion.exact import mixture
@@ -21,6 +22,7 @@ from duhamel.report.nearest import nearest
 from duhamel.report.record import Record
 
 from .perform import perform
+from .wish import given
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -43,13 +45,14 @@ def sample(source: str, wish: Wish = Wish(), *, name: str | None = None, root: s
     """Draw samples, say how good they are, and leave them in the run as samples.npy."""
     if source not in SOURCES:
         raise ValueError(f"nothing is sampled under the name {source!r}; {nearest(source, SOURCES)}")
+    check_seed(wish.seed)
     if wish.n < 1:
         raise ValueError(f"n = {wish.n}; draw at least one sample.")
     if wish.label is not None and not (source == "digits" and 0 <= wish.label <= 9):
         raise ValueError(f"label = {wish.label}; it names a digit, 0 to 9, of `duhamel sample digits`.")
     find(wish.plan)
     digit_plan(wish.plan, wish.steps)  # a mistake in the wish stops here, before a folder is made
-    run = Run.create(name or f"sample-{source}", {"command": "sample", "source": source, **vars(wish)}, root)
+    run = Run.create(given(name, f"sample-{source}"), {"command": "sample", "source": source, **vars(wish)}, root)
     work = sample_digits if source == "digits" else sample_mixture
     return perform(run, f"sample {source}", lambda context: work(context, wish))
 

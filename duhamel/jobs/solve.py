@@ -11,7 +11,7 @@ from duhamel.report.record import check_json
 
 from . import conserved, ordinary, partial, steady
 from .perform import perform
-from .wish import Wish as Wish
+from .wish import Wish as Wish, given
 
 
 def solve_equation(
@@ -36,5 +36,5 @@ def solve_equation(
             work = steady.prepare(equation, wish)
         else:
             work = partial.prepare(partial.PARTIAL[equation], wish)
-        run = Run.create(name or f"solve-{equation}", {"command": "solve", "equation": equation, **vars(wish)}, root)
+        run = Run.create(given(name, f"solve-{equation}"), {"command": "solve", "equation": equation, **vars(wish)}, root)
         return perform(run, f"solve {equation}", work, json=json)

@@ -20,6 +20,11 @@ class Wish:
     points: int | None = None
 
 
+def given(value: Any, usual: Any) -> Any:
+    """What was asked for, or the usual where nothing was: 0 and an empty word were asked for."""
+    return usual if value is None else value
+
+
 def timed(call: Callable[[], Any]) -> tuple[Any, float]:
     """The value, and the seconds until it was there."""
     start = time.perf_counter()

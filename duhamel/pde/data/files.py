@@ -49,7 +49,7 @@ def write(data: Trajectories, path: str | Path, layout: str | None = None) -> Pa
 
 def check_layout(layout: str | None, path: Path | None = None) -> None:
     if layout not in SUFFIXES:
-        seen = f"layout = {layout!r}" if layout else f"the name {path} does not tell the layout"
+        seen = f"layout = {layout!r}" if layout is not None else f"the name {path} does not tell the layout"
         raise ValueError(f"{seen}; say one of {', '.join(SUFFIXES)}.")
 
 
