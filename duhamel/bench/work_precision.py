@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from duhamel.core.extras import install
 from duhamel.problems.bari import BARI
 from duhamel.problems.detest import DETEST
 from duhamel.problems.known import InitialValueProblem
@@ -66,7 +67,7 @@ def run(
     """
     say = progress or (lambda text: None)
     for package in missing():
-        print(f"{package} is not installed and is left out; pip install 'duhamel[bench]' installs what can be.")
+        print(f"{package} is not installed and is left out; {install('bench')} installs what can be.")
     names = tuple(problems or (QUICK["problems"] if quick else PROBLEMS))
     ladder = tuple(tolerances or (QUICK["tolerances"] if quick else TOLERANCES))
     records = []

@@ -76,6 +76,17 @@ def readable(path: str | Path, most: int | None = None) -> Path:
     return path
 
 
+def memory() -> int | None:
+    """Bytes of memory that a process may still take; None where the system does not say."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return 1024 * int(line.split()[1])
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (OSError, ValueError, AttributeError, IndexError):
+        return None
+
+
 def is_full(error: BaseException) -> bool:
     """Whether an error, of whatever library, says that the disk, the quota or the allowed size is used up."""
     seen: BaseException | None = error

@@ -18,6 +18,7 @@ import numpy as np
 import optax
 from jaxtyping import ArrayLike, Int
 
+from duhamel.core.extras import missing, need
 from duhamel.core.seed import LIMIT, check_seed
 from duhamel.train.data import Batches
 from duhamel.train.ema import EMA
@@ -41,7 +42,7 @@ def data() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]
     try:
         from sklearn.datasets import load_digits
     except ImportError:
-        raise ImportError("the digits come with scikit-learn; install duhamel[data].") from None
+        raise missing("the set of digits", "scikit-learn, which ships it", "data") from None
     pixels, target = load_digits(return_X_y=True)
     images, labels = (np.reshape(pixels, (-1, 8, 8)) / 8 - 1).astype(np.float32), np.asarray(target, np.int32)
     held = np.arange(len(labels)) % 6 == 5
@@ -148,6 +149,7 @@ def quality(images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     *_real     the same of held-out images (accuracy, nearest) or of the training images (energy)
     energy_gaussian  of a Gaussian with the training images' mean and covariance, clipped: what "bad" looks like
     """
+    need("judging digits", ["sklearn"], "data")
     from scipy.spatial.distance import cdist
     from sklearn.svm import SVC
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from duhamel.pde.axes.trigonometric import Sine
-from duhamel.pde.data.files import check_layout, read
+from duhamel.pde.data.files import check_layout, check_packages, read
 from duhamel.pde.data.generation import Plan, generate, plan
 from duhamel.pde.data.recipe import Recipe
 from duhamel.pde.data.standards import STANDARDS, standard
@@ -64,6 +64,8 @@ def generate_data(
     if wish.layout is not None:
         check_layout(wish.layout)
     recipe = make_recipe(equation, wish)
+    if not only_plan:
+        check_packages(recipe.layout)
     folder = Path("data") / equation if out is None else out
     planned = plan(recipe, folder, measure=only_plan)
     found = plan_records(recipe, planned)

@@ -6,7 +6,6 @@ numbers of a set do not depend on how it is cut into files, down to the last bit
 """
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from .files import SUFFIXES, check_layout, write
+from duhamel.core.files import readable, whole
+
+from .files import SUFFIXES, check_layout, check_packages, write
 from .pdebench import SEED_SUFFIX
 from .recipe import Recipe, Solver
 from .trajectories import Trajectories
@@ -93,6 +94,7 @@ def generate(recipe: Recipe, folder: str | Path, progress: Progress | None = Non
     folder = Path(folder)
     tell = progress or (lambda what, fraction: None)
     check_layout(recipe.layout)
+    check_packages(recipe.layout)
     folder.mkdir(parents=True, exist_ok=True)
     with _only_one(folder):
         _claim(folder, recipe)
@@ -147,8 +149,8 @@ def _claim(folder: Path, recipe: Recipe) -> None:
     file, wanted = folder / "recipe.json", json.loads(json.dumps(asdict(recipe)))
     if file.exists():
         try:
-            found = json.loads(file.read_text())
-        except ValueError as error:
+            found = json.loads(readable(file).read_bytes())
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{file} is not JSON; choose another folder.") from error
         if found != wanted:
             keys = [k for k in wanted if not isinstance(found, dict) or found.get(k) != wanted[k]]
@@ -159,9 +161,8 @@ def _claim(folder: Path, recipe: Recipe) -> None:
     others = [p.name for p in folder.iterdir() if p.suffix in (*SUFFIXES.values(), SEED_SUFFIX)]
     if others:
         raise ValueError(f"{folder} holds {others[0]} and no recipe.json to go on with; choose another folder.")
-    partial = folder / "recipe.json.partial"
-    partial.write_text(json.dumps(wanted, indent=2) + "\n")
-    os.replace(partial, file)
+    with whole(file) as draft:
+        draft.write_text(json.dumps(wanted, indent=2) + "\n")
 
 
 @contextmanager
