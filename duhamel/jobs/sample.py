@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
+from duhamel.core.files import whole
 from duhamel.core.seed import check_seed
 from duhamel.demo.digits import digit_plan, draw_digits, draw_labels, quality_records
 from duhamel.diffusion import digits
@@ -95,7 +96,8 @@ def sample_mixture(context: Context, wish: Wish) -> Chapter:
 
 def _keep(context: Context, samples: np.ndarray) -> None:
     if context.run is not None:
-        np.save(context.run.folder / "samples.npy", samples)
+        with whole(context.run.folder / "samples.npy") as draft, draft.open("wb") as file:
+            np.save(file, samples)
 
 
 def _draw_points(ours: np.ndarray, true: np.ndarray) -> "Drawing":

@@ -111,7 +111,7 @@ class Checkpoints:
         kept = f"the checkpoint of step {there[-1]} is kept" if there else "there is no earlier one"
         need = size(sum(a.nbytes for a in arrays.values()))
         if is_full(error):
-            why, remedy = f"the disk is full, and it takes about {need}", "make room"
+            why, remedy = f"the disk is full, and its arrays alone take {need}", "make room"
         else:
             why, remedy = str(error).split("\n")[0][:160] or type(error).__name__, "see that the folder stays in place"
         return f"checkpoint {target} cannot be written ({why}); {kept}: {remedy}, and run the same again."
@@ -156,9 +156,13 @@ def _save(target: Path, arrays: dict[str, np.ndarray]) -> None:
             checkpointer.close()
 
     bound = max(PATIENCE, sum(a.nbytes for a in arrays.values()) / 1e6)
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(bound)
+    thread, told = threading.Thread(target=work, daemon=True), threading.excepthook
+    threading.excepthook = lambda args: None  # its threads print what is raised here as well
+    try:
+        thread.start()
+        thread.join(bound)
+    finally:
+        threading.excepthook = told
     if thread.is_alive():
         raise TimeoutError(f"nothing came in {bound:.0f} seconds")
     if failed:
@@ -168,7 +172,7 @@ def _save(target: Path, arrays: dict[str, np.ndarray]) -> None:
 def _orbax() -> Any:
     import orbax.checkpoint as ocp  # heavy, and only runs with a folder need it
 
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # errors are raised here, in one sentence
     return ocp.StandardCheckpointer()
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from duhamel.core.files import readable, whole
+from duhamel.core.files import readable, size, whole
 
 from .files import SUFFIXES, check_layout, check_packages, write
 from .pdebench import SEED_SUFFIX
@@ -186,8 +186,7 @@ def _check_space(recipe: Recipe, folder: Path, samples: int) -> None:
     free = shutil.disk_usage(folder).free
     if wanted > 0.98 * free:
         raise OSError(
-            f"{folder} has {free / 1e9:.1f} GB free and the missing shards need {wanted / 1e9:.1f} GB; ask for less or "
-            "choose another disk."
+            f"{folder} has {size(free)} free and the missing shards need {size(wanted)}; ask for less or choose another disk."
         )
 
 
