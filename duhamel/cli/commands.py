@@ -23,14 +23,16 @@ class Demo:
     fast: bool = False
     """Smaller jobs with the same claims: half a minute instead of about two minutes."""
     name: str = "demo"
-    """The folder in runs/; a finished one is never overwritten (NAME-2 is used)."""
+    """The folder in runs/."""
+    again: bool = False
+    """Compute everything anew, though it is done: in NAME-2, for nothing is overwritten."""
     runs: Path = Path("runs")
     """Where the folders of runs are."""
 
     def run(self) -> int:
         from duhamel.demo.runner import run
 
-        demo = run(self.name, self.fast, self.runs)
+        demo = run(self.name, self.fast, self.runs, again=self.again)
         return 0 if demo.holds else 1
 
 
@@ -51,7 +53,8 @@ class Solve:
     t1: Number = None
     """Final time; each equation has one of its own."""
     method: Word = None
-    """Ordinary: tsit5 (default), dopri5, dopri8, bosh3, verner6 to 9; partial: etdrk4 (default), etdrk2;
+    """Ordinary: tsit5 (default), dopri5, dopri8, bosh3, verner6 to 9, and for stiff ones rodas5p, rodas4, ros23, kvaerno3
+    to 5, bdf, auto; partial: etdrk4 (default), etdrk2;
     conservation laws: muscl (default), weno5, constant; steady: fourier, diagonalise, band, pcg, multigrid, sor."""
     rtol: float = 1e-8
     """Relative tolerance (ordinary equations)."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
+import duhamel
 from duhamel.core.files import regular
 from duhamel.report.nearest import nearest
 
@@ -33,7 +34,7 @@ First steps:
   duhamel solve lorenz          one equation, solved and drawn
   duhamel sample digits         images from the network that ships with the package
 
-Every command that computes leaves a folder in runs/ with its numbers, figures and a page to open in a browser."""
+`duhamel --version` says which this is. Every command that computes leaves a folder in runs/ with its numbers, figures and a page to open in a browser."""
 
 SECOND = {
     "data": ("generate", "list", "show"),
@@ -44,6 +45,9 @@ SECOND = {
 
 def parse(words: list[str]) -> int:
     """Run the command that the words name; the exit code."""
+    if words[:1] == ["--version"]:
+        print(f"duhamel {duhamel.__version__}")
+        return 0
     _check(words, SUBCOMMANDS, "command")
     if words and words[0] in SECOND:
         _check(words[1:], SECOND[words[0]], f"{words[0]} command")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 METHODS = (
     *("Euler", "Midpoint", "Heun", "Ralston", "RK4", "Bosh3", "Dopri5", "Tsit5", "Dopri8"),
     *(f"Verner{p}" for p in (6, 7, 8, 9)),
+    *("Rodas5P", "Rodas4", "Ros23", "Kvaerno3", "Kvaerno4", "Kvaerno5", "BDF", "Auto"),
 )
 
 
@@ -147,7 +148,7 @@ def prepare(equation: Ordinary, wish: Wish) -> Callable[[Context], Chapter]:
             Record("first call, compiling included", first, "s"),
             Record("second call", again, "s"),
         )
-        how = f"{type(method).__name__}, " + (
+        how = f"{methods[word.lower()]}, " + (
             f"{wish.steps} equal steps" if wish.steps is not None else f"rtol {wish.rtol:g}, atol {wish.atol:g}"
         )
         question = f"{equation.formula}, from {equation.x0} to t = {t1:g} by {how}, in float64."
@@ -171,7 +172,8 @@ def _portrait(equation: Ordinary, t: np.ndarray, x: np.ndarray) -> "Drawing":
         for i, axis in enumerate(equation.axes):
             left.plot(t, x[:, i], label=axis, linewidth=1.2)
         left.set(xlabel="t", title="Over time")
-        left.legend(loc="upper right")
+        above = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.0}
+        left.legend(ncols=len(equation.axes), **above)  # on the curves it hides them
         i, j = equation.plot
         right.plot(x[:, i], x[:, j], linewidth=0.8)
         right.set(xlabel=equation.axes[i], ylabel=equation.axes[j], title="Orbit")

@@ -51,6 +51,7 @@ def drift(
     return found, (
         Figure(
             str(path),
-            "How far integrals are from where they began: those that are conserved by rounding or the error in time.",
+            "Integrals over the box, relative to where they began. What the equation conserves changes by rounding or by "
+            "the error in time; of the others this is their course.",
         ),
     )

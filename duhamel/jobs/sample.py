@@ -1,12 +1,14 @@
 """`duhamel sample`: digits from the network that ships with the package, or points from an exact mixture."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
 
+from duhamel.core.extras import missing
 from duhamel.core.files import whole
 from duhamel.core.seed import check_seed
 from duhamel.demo.digits import digit_plan, draw_digits, draw_labels, quality_records
@@ -16,6 +18,7 @@ from duhamel.diffusion.plans.registry import build, find
 from duhamel.diffusion.sampling import sample as draw_samples
 from duhamel.diffusion.schedule import VP
 from duhamel.report.chapter import Chapter, Figure
+from duhamel.report.console import say
 from duhamel.report.context import Context
 from duhamel.report.figure import PALETTE, style
 from duhamel.report.folder import DEFAULT_ROOT, Run
@@ -63,12 +66,16 @@ def sample_digits(context: Context, wish: Wish) -> Chapter:
     context.progress(f"{wish.n} digits by {wish.steps} steps of {wish.plan}", None)
     images = np.asarray(draw_labels(digit_plan(wish.plan, wish.steps), labels, jax.random.key(wish.seed)))
     _keep(context, images)
-    found = digits.quality(images, labels) if wish.n >= 20 else None
+    judged = find_spec("sklearn") is not None
+    found = digits.quality(images, labels) if wish.n >= 20 and judged else None
     records = () if found is None else (Record("read as what was asked for", 100 * found["accuracy"], "%"),)
     figure = Figure(str(context.figure("digits", draw_digits(images[:200]))), "Drawn digits, in the order asked for.")
     text = f"{wish.n} handwritten digits of 8 by 8 pixels, drawn from noise in {wish.steps} steps of {wish.plan}."
     more = () if found is None else quality_records(found)
-    return Chapter("digits", "Digits from noise", text, records=(*records, *more), figures=(figure,))
+    unsaid = () if judged else (f"How good they are is not said: {missing('that', 'scikit-learn', 'data')}",)
+    for sentence in unsaid:
+        say(sentence)
+    return Chapter("digits", "Digits from noise", text, text=unsaid, records=(*records, *more), figures=(figure,))
 
 
 def sample_mixture(context: Context, wish: Wish) -> Chapter:

@@ -64,6 +64,13 @@ class Run:
                 return run
         return cls.create(name, config, root)
 
+    @classmethod
+    def finished_as(cls, name: str, config: Mapping[str, Any], root: str | Path = DEFAULT_ROOT) -> "Run | None":
+        """The newest finished root/NAME (-2, -3, ...) that was asked the same."""
+        _check_name(name)
+        runs = (cls(folder) for folder in reversed(_attempts(Path(root), name)))
+        return next((run for run in runs if run.finished and run.config == plain(config)), None)
+
     @property
     def config(self) -> Any:
         """What config.json holds; None when there is none, or it cannot be read."""
