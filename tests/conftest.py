@@ -10,7 +10,7 @@ os.environ.setdefault("MPLBACKEND", "agg")
 
 
 def understood(flag: str) -> bool:
-    """Whether the installed jaxlib knows a flag of XLA: it ends the process, without a word, at one that it does not."""
+    """Whether the installed jaxlib knows a flag of XLA: at one that it does not it ends the process without a word."""
     place = Path(importlib.util.find_spec("jaxlib").origin).parent
     for library in place.glob("*.so"):
         if library.stat().st_size > 2**25:

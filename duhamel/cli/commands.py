@@ -53,8 +53,8 @@ class Solve:
     t1: Number = None
     """Final time; each equation has one of its own."""
     method: Word = None
-    """Ordinary: tsit5 (default), dopri5, dopri8, bosh3, verner6 to 9, and for stiff ones rodas5p, rodas4, ros23, kvaerno3
-    to 5, bdf, auto; partial: etdrk4 (default), etdrk2;
+    """Ordinary: tsit5 (default), dopri5, dopri8, bosh3, verner6 to 9, and for stiff ones rodas5p, rodas4, ros23,
+    kvaerno3 to 5, bdf, auto; partial: etdrk4 (default), etdrk2;
     conservation laws: muscl (default), weno5, constant; steady: fourier, diagonalise, band, pcg, multigrid, sor."""
     rtol: float = 1e-8
     """Relative tolerance (ordinary equations)."""

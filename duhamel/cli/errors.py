@@ -38,8 +38,8 @@ def guarded(run: Callable[[], int]) -> int:
 def sentence_of(error: Exception) -> str | None:
     """What the user should read; None when the error is a mistake of ours.
 
-    Ours is what nobody raised on purpose: `None + 1` inside the package has the type and the file of a sentence, but not
-    the `raise` statement.
+    Ours is what nobody raised on purpose: `None + 1` inside the package has the type and the file of a sentence, but
+    not the `raise` statement.
     """
     if isinstance(error, OSError):
         return str(error) if _on_purpose(error) or not error.filename else f"{error.filename}: {error.strerror}."

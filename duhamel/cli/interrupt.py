@@ -1,10 +1,11 @@
 """Ctrl-C: the program ends, and soon.
 
 Compiled programs run in threads that Python does not know. If the interpreter winds itself up while one computes, the
-process dies of a segmentation fault; if the main thread waits for one, an interrupt waits with it. Every file of ours is
-written whole or not at all, so the process may end at any moment.
+process dies of a segmentation fault; if the main thread waits for one, an interrupt waits with it. Every file of ours
+is written whole or not at all, so the process may end at any moment.
 """
 
+import contextlib
 import os
 import signal
 import sys
@@ -20,10 +21,8 @@ SENTENCE = "\nStopped. The same command goes on where it can."
 def leave() -> NoReturn:
     """End the process at once: nothing is torn down under threads that still compute."""
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with contextlib.suppress(OSError, ValueError):
             stream.flush()
-        except (OSError, ValueError):
-            pass
     os._exit(STOPPED)
 
 

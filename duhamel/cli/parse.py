@@ -34,7 +34,8 @@ First steps:
   duhamel solve lorenz          one equation, solved and drawn
   duhamel sample digits         images from the network that ships with the package
 
-`duhamel --version` says which this is. Every command that computes leaves a folder in runs/ with its numbers, figures and a page to open in a browser."""
+Every command that computes leaves a folder in runs/ with its numbers, figures and a page to open in a browser.
+`duhamel --version` says which duhamel this is."""
 
 SECOND = {
     "data": ("generate", "list", "show"),

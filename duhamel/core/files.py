@@ -1,7 +1,7 @@
 """Files that are whole or not there, folders with one writer, and what to say when a disk is full.
 
-A file is written beside its name, as `.PID.NAME`, and renamed when it is complete: a reader, or a process that is killed
-or runs out of disk, never leaves a part of it under its name, and an old file stays until the new one takes its place.
+A file is written beside its name, as `.PID.NAME`, and renamed when it is complete: a process that is killed or runs out
+of disk never leaves a part of it under its name, and an old file stays until the new one takes its place.
 """
 
 import errno
@@ -23,8 +23,8 @@ WHERE = "name a file in a folder that exists and is writable"
 def whole(path: str | Path, remedy: str = WHERE) -> Iterator[Path]:
     """`with whole(path) as draft:` write to `draft`; it takes the name `path` at the end, or nothing does.
 
-    A symbolic link is followed, not replaced. An OSError, or a library's word for a full disk, becomes one sentence that
-    names the file and ends in `remedy`.
+    A symbolic link is followed, not replaced. An OSError, or a library's word for a full disk, becomes one sentence
+    that names the file and ends in `remedy`.
     """
     path = Path(path)
     regular(path)
@@ -65,14 +65,12 @@ def kind(mode: int) -> str:
     return next((word for of, word in kinds if of(mode)), "no file of numbers")
 
 
-def readable(path: str | Path, most: int | None = None) -> Path:
-    """The path, when it is a regular file of no more than `most` bytes: reading a pipe would wait for ever."""
+def readable(path: str | Path) -> Path:
+    """The path, when it is a regular file: reading a pipe would wait for ever."""
     path = Path(path)
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise ValueError(f"{path} is {kind(found.st_mode)}, not a regular file; name the file itself.")
-    if most is not None and found.st_size > most:
-        raise ValueError(f"{path} has {size(found.st_size)}, and {size(most)} are the most it can hold; it is no such file.")
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        raise ValueError(f"{path} is {kind(mode)}, not a regular file; name the file itself.")
     return path
 
 
@@ -134,7 +132,7 @@ def sweep(folder: Path, name: str | None = None) -> list[Path]:
 def only_writer(folder: Path, name: str = ".writer") -> Iterator[None]:
     """One process (and one call in it) writes into a folder at a time; a second is told who does.
 
-    The lock is the system's, so it is freed when its process ends, by kill -9 as well; the file goes when the work ends.
+    The lock is the system's, so it is freed when its process ends, by kill -9 as well; the file goes with the work.
     """
     try:
         import fcntl

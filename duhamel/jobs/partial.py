@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 import duhamel as dh
 from duhamel import pde
+from duhamel.core.precision import enable_x64
 from duhamel.report.chapter import Chapter, Figure
 from duhamel.report.context import Context
 from duhamel.report.fields import draw_line, draw_stills, film_planes
@@ -179,7 +179,9 @@ def prepare(problem: Partial, wish: Wish) -> Callable[[Context], Chapter]:
     t1 = end_time(wish, problem.t1, "a partial equation")
     steps = given(wish.steps, -(-int(np.ceil(t1 / problem.dt)) // FRAMES) * FRAMES)
     equation = pde.equation_named(problem.name) if problem.equation is None else problem.equation()
-    run = Evolution(problem, equation, problem.box(at_least(given(wish.points, problem.points), 4)), known[word], t1, steps)
+    run = Evolution(
+        problem, equation, problem.box(at_least(given(wish.points, problem.points), 4)), known[word], t1, steps
+    )
     if wish.steps is not None:  # the catalogue's own steps are known to be short enough
         run.ahead.refuse(factor=4.0)
     return partial(_solve, run)
@@ -207,7 +209,7 @@ class Evolution:
 
     @property
     def ahead(self) -> pde.Forecast:
-        with jax.enable_x64(True):
+        with enable_x64(True):
             return pde.forecast(self.equation, self.grid, self.u0, self.t1 / self.steps, self.method)
 
     @property

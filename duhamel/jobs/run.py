@@ -51,7 +51,7 @@ def drift(
     return found, (
         Figure(
             str(path),
-            "Integrals over the box, relative to where they began. What the equation conserves changes by rounding or by "
-            "the error in time; of the others this is their course.",
+            "Integrals over the box, relative to where they began. What the equation conserves changes by rounding or "
+            "by the error in time; of the others this is their course.",
         ),
     )

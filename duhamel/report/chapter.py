@@ -100,7 +100,11 @@ def _check(chapter: Chapter) -> None:
     if chapter.headline is not None:
         texts += [chapter.headline.name, chapter.headline.unit, chapter.headline.note]
         numbers += [chapter.headline.value, chapter.headline.low, chapter.headline.high]
-    for values, kind, word in ((texts, str, "text"), (cells, cell, "a number or a word"), (numbers, number, "a number")):
+    for values, kind, word in (
+        (texts, str, "text"),
+        (cells, cell, "a number or a word"),
+        (numbers, number, "a number"),
+    ):
         for value in values:
             if not isinstance(value, kind):
                 raise ValueError(f"this is no chapter of a report: {value!r} stands where {word} belongs.")

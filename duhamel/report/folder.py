@@ -168,7 +168,7 @@ def _attempts(root: Path, name: str) -> list[Path]:
 
 
 def _barely_begun(folder: Path) -> bool:
-    """Whether a process made the folder and died, or is still, before its first file: nothing in it is worth keeping."""
+    """Whether its maker wrote no file there yet, and may have died before it did: nothing in it is worth keeping."""
     try:
         return all(path.name == ".lock" or DRAFT.fullmatch(path.name) for path in folder.iterdir())
     except OSError:

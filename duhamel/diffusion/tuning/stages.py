@@ -57,7 +57,9 @@ class Stages:
             with np.load(file, allow_pickle=False) as held:
                 return tuple(held[f"arr_{k}"] for k in range(len(held.files)))
         except (ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{file} is damaged ({str(error)[:80]}); delete it, and the stage is done again.") from None
+            raise ValueError(
+                f"{file} is damaged ({str(error)[:80]}); delete it, and the stage is done again."
+            ) from None
 
 
 def _read(file: Path) -> Any:
@@ -66,6 +68,6 @@ def _read(file: Path) -> Any:
         return json.loads(file.read_bytes())
     except (ValueError, RecursionError):
         raise ValueError(
-            f"{file} is empty or damaged, so nobody knows what {file.parent} holds the tuning of; delete that folder, or "
-            "give another."
+            f"{file} is empty or damaged, so nobody knows what {file.parent} holds the tuning of; delete that folder, "
+            "or give another."
         ) from None

@@ -45,7 +45,7 @@ def write(data: Trajectories, path: str | Path, layout: str | None = None) -> Pa
     return path
 
 
-def _write(data: Trajectories, partial: Path, layout: str) -> None:
+def _write(data: Trajectories, partial: Path, layout: str | None) -> None:
     if layout == "zarr":
         _xarray()
         data.to_xarray().to_zarr(partial, mode="w", consolidated=False, zarr_format=3)
@@ -73,10 +73,15 @@ def _drop(partial: Path) -> int:
     return written
 
 
-def check_packages(layout: str) -> None:
+def check_packages(layout: str | None) -> None:
     """Before hours of work: what writes files of this layout is installed."""
-    wanted = {"well": ["h5py"], "pdebench": ["h5py"], "zarr": ["xarray", "zarr"], "netcdf": ["xarray", "h5netcdf", "h5py"]}
-    need(f"writing files of the layout {layout!r}", wanted.get(layout, []), "data")
+    wanted = {
+        "well": ["h5py"],
+        "pdebench": ["h5py"],
+        "zarr": ["xarray", "zarr"],
+        "netcdf": ["xarray", "h5netcdf", "h5py"],
+    }
+    need(f"writing files of the layout {layout!r}", wanted.get(str(layout), []), "data")
 
 
 def check_layout(layout: str | None, path: Path | None = None) -> None:
@@ -176,7 +181,9 @@ def _check_written(path: Path, file: Any) -> None:
             count = int(np.prod([-(-n // c) for n, c in zip(item.shape, item.chunks, strict=True)]))
             all_of_it = item.id.get_num_chunks() == count
         if not (there and all_of_it):
-            raise ValueError(f"{path}: {name} was declared and not wholly written; make the file again or copy it again.")
+            raise ValueError(
+                f"{path}: {name} was declared and not wholly written; make the file again or copy it again."
+            )
 
     file.visititems(look)
 
@@ -186,8 +193,8 @@ def _check_size(path: Path, declared: int) -> None:
     free = memory()
     if free is not None and declared > free:
         raise ValueError(
-            f"{path} declares arrays of {size(declared)}, and {size(free)} of memory are free; open the file itself (by "
-            "h5py or xarray) and read the part that you need."
+            f"{path} declares arrays of {size(declared)}, and {size(free)} of memory are free; open the file itself "
+            "(by h5py or xarray) and read the part that you need."
         )
 
 

@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from duhamel.core.files import readable, size, whole
+from duhamel.core.precision import enable_x64
 
 from .files import SUFFIXES, check_layout, check_packages, write
 from .pdebench import SEED_SUFFIX
@@ -67,7 +67,7 @@ def plan(recipe: Recipe, folder: str | Path | None = None, measure: bool = True)
 def _measure(recipe: Recipe) -> dict[str, Any]:
     """Compile and time a batch over a few frames; the rest is proportional to steps and batches."""
     short = recipe.shortened(min(recipe.frames, 3))
-    with jax.enable_x64(recipe.double):
+    with enable_x64(recipe.double):
         solver = Solver(short)
         start = time.perf_counter()
         solver(0)
@@ -103,7 +103,7 @@ def generate(recipe: Recipe, folder: str | Path, progress: Progress | None = Non
         paths = [folder / f"{recipe.equation}-{i:05d}{recipe.suffix()}" for i in range(len(starts))]
         missing = [(a, p) for a, p in zip(starts, paths, strict=True) if not p.exists()]
         _check_space(recipe, folder, sum(min(shard, recipe.samples - a) for a, _ in missing))
-        with jax.enable_x64(recipe.double):
+        with enable_x64(recipe.double):
             solver = Solver(recipe)
             for first, path in missing:
                 last = min(first + shard, recipe.samples)
@@ -186,7 +186,8 @@ def _check_space(recipe: Recipe, folder: Path, samples: int) -> None:
     free = shutil.disk_usage(folder).free
     if wanted > 0.98 * free:
         raise OSError(
-            f"{folder} has {size(free)} free and the missing shards need {size(wanted)}; ask for less or choose another disk."
+            f"{folder} has {size(free)} free and the missing shards need {size(wanted)}; ask for less or choose "
+            "another disk."
         )
 
 

@@ -96,8 +96,8 @@ class Trajectories:
         for name, values in plain.items():
             if not np.all(np.isfinite(np.asarray(values))):
                 raise ValueError(
-                    f"{where}: {name!r} holds NaN or infinite values, as where a part of the file was lost; copy or make "
-                    "it again, or pass finite=False to see the data as they are."
+                    f"{where}: {name!r} holds NaN or infinite values, as where a part of the file was lost; copy or "
+                    "make it again, or pass finite=False to see the data as they are."
                 )
         for name in self.names:
             bad = np.argwhere(~np.isfinite(self[name]))

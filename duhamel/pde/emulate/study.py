@@ -94,7 +94,10 @@ def study(
     check(wish)
     task = TASKS[wish.equation]
     progress("making the data", None)
-    points, samples = task.points if wish.points is None else wish.points, task.train if wish.samples is None else wish.samples
+    points, samples = (
+        task.points if wish.points is None else wish.points,
+        task.train if wish.samples is None else wish.samples,
+    )
     data = task.build(points, samples, max(1, min(task.test, samples)), wish.seed)
     strategy = STRATEGIES[wish.strategy]
     shape = shape_of(task, data, strategy.lead)

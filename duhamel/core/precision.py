@@ -1,0 +1,16 @@
+"""Double precision for a while, in this thread, by the name that the installed JAX has for it."""
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import jax
+import jax.experimental
+
+_switch: Any = getattr(jax, "enable_x64", None) or getattr(
+    jax.experimental, "enable_x64", None
+)  # the second before 0.8
+
+
+def enable_x64(on: bool = True) -> AbstractContextManager:
+    """`with enable_x64(): ...`; `enable_x64(False)` is single precision."""
+    return _switch(on)
