@@ -6,9 +6,8 @@ from typing import Any
 import jax
 import jax.experimental
 
-_switch: Any = getattr(jax, "enable_x64", None) or getattr(
-    jax.experimental, "enable_x64", None
-)  # the second before 0.8
+# Its name before jax 0.8 is the second.
+_switch: Any = getattr(jax, "enable_x64", None) or getattr(jax.experimental, "enable_x64", None)
 
 
 def enable_x64(on: bool = True) -> AbstractContextManager:
