@@ -48,7 +48,6 @@ class Card:
 
 def in_turn(context: Context, parts: Sequence[Callable[[Context], list[Measurement]]]) -> list[Measurement]:
     """Measurements of the parts of a check, in double precision, each named in the progress."""
-
     found: list[Measurement] = []
     with enable_x64(True):
         for i, part in enumerate(parts):

@@ -1,4 +1,4 @@
-"""Files are whole or not there, folders have one writer, and a full disk is told: which file, how much, what is kept."""
+"""Files are whole or not there, folders have one writer, and a full disk is told: what file, how much, what is kept."""
 
 import errno
 import os
