@@ -23,7 +23,7 @@ def end_time(wish: Wish, usual: float, what: str) -> float:
 def at_least(points: int, least: int) -> int:
     """Points of a grid, along each axis."""
     if points < least:
-        raise ValueError(f"points = {points}; take at least {least} along each axis.")
+        raise ValueError(f"points = {points}; take at least {least} points along each axis.")
     return points
 
 
