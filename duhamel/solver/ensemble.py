@@ -16,6 +16,7 @@ from . import checks
 from .adjoint import Adjoint
 from .control import PID, Control
 from .event import Event
+from .programs import bounded
 from .request import Request, prepare, request
 from .save import Save
 from .sharding import vary_together
@@ -91,6 +92,7 @@ def ensemble(
     width = None if chunk is None else checks.max_steps(chunk)
     keys = None if asked.noise is None else _keys(key, lanes)
     solution = _ensemble(asked, x0s, axes, keys, width)
+    bounded(_ensemble)
     if throw:
         solution.raise_if_failed()
     return solution

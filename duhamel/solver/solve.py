@@ -18,6 +18,7 @@ from .adjoint import Adjoint
 from .control import PID, Control
 from .event import Event
 from .loop import evaluations
+from .programs import bounded
 from .request import Request, prepare, request
 from .save import Save, read
 from .sharding import vary_together
@@ -94,6 +95,7 @@ def solve(
     check_start(asked.problem, x0, begin, asked.args)
     solution = _solve(asked, x0, key)
     if not isinstance(solution.status, Tracer):
+        bounded(_solve)
         solution = _trim(solution, asked.save)
         if throw:
             solution.raise_if_failed()
