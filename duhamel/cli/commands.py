@@ -5,8 +5,9 @@ Each class calls one function of `duhamel.jobs`, imported when it is needed.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from .fields import Folder, Int, Json, Name, Number, Word
 
@@ -64,6 +65,8 @@ class Solve:
     """Number of equal steps instead of error control; partial equations always take equal steps."""
     points: Int = None
     """Grid points along each axis (partial and steady equations)."""
+    parameter: Annotated[tuple[str, ...], arg(metavar="[NAME=VALUE ...]", help_behavior_hint="")] = ()
+    """Of ordinary and partial equations, such as rho=35 or viscosity=0.01; a name that is none lists them."""
     json: Json = None
     """Write the records to this file."""
     force: bool = False
@@ -76,7 +79,7 @@ class Solve:
     def run(self) -> int:
         from duhamel.jobs.solve import Wish, solve_equation
 
-        wish = Wish(self.t1, self.method, self.rtol, self.atol, self.steps, self.points)
+        wish = Wish(self.t1, self.method, self.rtol, self.atol, self.steps, self.points, self.parameter)
         solve_equation(self.equation, wish, json=self.json, name=self.name, root=self.runs)
         return 0
 

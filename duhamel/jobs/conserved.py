@@ -112,6 +112,7 @@ def prepare(problem: Conserved, wish: Wish) -> Callable[[Context], Chapter]:
         raise ValueError(f"no method for conservation laws is called {wish.method!r}; {nearest(word, SCHEMES)}")
     if word == "weno5" and problem.name == "shallow-water":
         raise ValueError("weno5 does not keep a shore at rest: take muscl or constant for shallow-water.")
+    wish.numbers(problem.name, {})
     t1 = end_time(wish, problem.t1, "a conservation law")
     mesh = volumes.box(at_least(given(wish.points, 400), 4), 1.0, sides=problem.sides)
     return partial(_solve, problem, mesh, word, t1, wish.steps)

@@ -89,6 +89,7 @@ STEADY: dict[str, tuple[str, int, Callable | None]] = {
 def prepare(name: str, wish: Wish) -> Callable[[Context], Chapter]:
     """Check the wish; what comes back solves, draws and tells."""
     formula, points, make = STEADY[name]
+    wish.numbers(name, {})
     n = given(wish.points, points)
     if n < 8:
         raise ValueError(f"points = {n}: take at least 8 along each axis.")

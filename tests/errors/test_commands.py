@@ -117,7 +117,7 @@ def caught(call):
 
 
 def test_a_mistake_of_ours_is_not_told_as_the_users():
-    """Raised inside the package, of the types that sentences have, but by no `raise`: a traceback that says whose it is."""
+    """Raised inside the package, of the types that sentences have, but by no `raise`: a traceback says whose it is."""
     accident = caught(lambda: extras.need("x", None, "data"))  # iterating over None
     assert isinstance(accident, TypeError) and sentence_of(accident) is None
     assert sentence_of(caught(lambda: check_seed(-1))).startswith("seed = -1; ")
@@ -227,3 +227,41 @@ def test_stiff_methods_solve_by_name_and_pages_name_them(tmp_path):
     chapter = solve_equation("van-der-pol", Solve(method="rodas5p", t1=1.0, rtol=1e-6), root=tmp_path)
     error = next(r for r in chapter.records if r.name.startswith("largest error"))
     assert "by Rodas5P," in chapter.question and error.value < 1e-4
+
+
+@pytest.mark.parametrize("name", ["lorenz", "van-der-pol", "lotka-volterra"])
+def test_parameters_of_an_ordinary_equation_reach_its_field_and_its_truth(name, tmp_path):
+    from duhamel.jobs.ordinary import ORDINARY
+    from duhamel.jobs.solve import Wish as Solve, solve_equation
+
+    key, usual = next(iter(ORDINARY[name].parameters.items()))
+    chapter = solve_equation(name, Solve(t1=0.2, parameters=(f"{key}={1.5 * usual}",)), root=tmp_path)
+    plain, _ = ORDINARY[name].truth(0.2)
+    found = [r.value for r in chapter.records[: len(plain)]]
+    error = next(r.value for r in chapter.records if r.name.startswith("largest error"))
+    assert error < 1e-6 < max(abs(a - b) for a, b in zip(found, plain, strict=True))
+    assert f" with {key} = {1.5 * usual:g}" in chapter.question
+
+
+def test_other_parameters_are_not_held_against_the_usual_closed_form(tmp_path):
+    from duhamel.jobs.solve import Wish as Solve, solve_equation
+
+    wish = Solve(points=16, t1=0.5, steps=200, parameters=("damping=0.5",))
+    chapter = solve_equation("wave", wish, root=tmp_path)
+    assert "half the step" in chapter.text[0] and " with damping = 0.5 " in chapter.question
+    assert next(r.value for r in chapter.records if r.name.startswith("largest error")) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("solve lorenz --parameter rhoo=3", "no parameter 'rhoo'; it has sigma = 10, rho = 28, beta = 2.67"),
+        ("solve burgers --parameter viscosity", "is not NAME=NUMBER"),
+        ("solve burgers --parameter viscosity=nan", "is not NAME=NUMBER"),
+        ("solve euler --parameter gamma=2", "no parameter 'gamma'; it has none"),
+        ("solve poisson --parameter k=2", "no parameter 'k'; it has none"),
+    ],
+)
+def test_a_parameter_that_is_none_is_one_sentence(tmp_path, monkeypatch, capsys, line, sentence):
+    monkeypatch.chdir(tmp_path)
+    assert sentence in refused(capsys, *line.split())

@@ -1,4 +1,4 @@
-"""The versions that are promised are the versions that `make oldest` runs, and the ones that run here lie above them."""
+"""The versions that are promised are those that `make oldest` runs, and what runs here lies above them."""
 
 import importlib.metadata
 import re
