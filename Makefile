@@ -27,11 +27,13 @@ slow: $(installed)
 	$(BIN)/python -m pytest -m slow
 
 # What a first user meets, with the lowest version of everything that pyproject.toml names.
-SMOKE := $(addprefix tests/,laws/test_solve.py laws/test_train_fit.py laws/test_house_report.py laws/test_house_jobs.py \
-  errors/test_files.py errors/test_runs.py errors/test_data_files.py diffusion/test_sampling.py)
+SMOKE := $(addprefix tests/,laws/test_solve.py laws/test_train_fit.py laws/test_house_report.py errors/test_files.py \
+  errors/test_runs.py errors/test_data_files.py diffusion/test_sampling.py)
 OLDEST := $(VENV)/oldest
 
 oldest: $(OLDEST)/.installed
+	$(OLDEST)/bin/duhamel solve burgers --points 64 --t1 1 --runs $(OLDEST)/runs
+	$(OLDEST)/bin/duhamel sample digits --runs $(OLDEST)/runs
 	$(OLDEST)/bin/python -m pytest $(SMOKE)
 
 $(OLDEST)/.installed: pyproject.toml tests/oldest.txt

@@ -182,15 +182,8 @@ def prepare(problem: Partial, wish: Wish) -> Callable[[Context], Chapter]:
     known = {f.name: getattr(usual, f.name) for f in fields(usual) if f.name != "dealias"}
     numbers = wish.numbers(problem.name, {k: v for k, v in known.items() if isinstance(v, int | float)})
     equation = replace(usual, **numbers)
-    run = Evolution(
-        problem,
-        equation,
-        problem.box(at_least(given(wish.points, problem.points), 4)),
-        methods[word],
-        t1,
-        steps,
-        numbers,
-    )
+    grid = problem.box(at_least(given(wish.points, problem.points), 4))
+    run = Evolution(problem, equation, grid, methods[word], t1, steps, numbers)
     if wish.steps is not None or numbers:  # the catalogue's own steps are known to be short enough
         run.ahead.refuse(factor=4.0)
     return partial(_solve, run)

@@ -62,7 +62,7 @@ def test_a_store_that_lost_a_chunk_is_told(tmp_path, lost):
     path = write(data(), tmp_path / "a.zarr")
     chunks = [p for p in (path / lost).rglob("*") if p.is_file() and p.name != "zarr.json"]
     chunks[0].unlink()
-    with pytest.raises(ValueError, match=f"'{lost}' holds NaN or infinite values"):
+    with pytest.raises(ValueError, match=rf"{lost} has \d of its \d chunks; copy or make it again"):
         read(path)
 
 
@@ -79,6 +79,20 @@ def test_a_full_disk_leaves_no_part_of_a_data_file(tmp_path, layout, monkeypatch
     with pytest.raises(OSError, match=r"the disk is full after [0-9.]+ .?B of it .*no part of it is left"):
         write(few, tmp_path / "a", layout)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_chunk_of_zeros_is_no_lost_chunk(tmp_path):
+    zeros = Trajectories(0 * data().fields, ("u",), data().times, data().coordinates)
+    assert not read(write(zeros, tmp_path / "a.zarr")).fields.any()
+
+
+def test_times_and_parameters_that_are_not_finite_are_told(tmp_path):
+    strange = data().times.copy()
+    strange[1] = np.nan
+    path = write(Trajectories(data().fields, ("u",), strange, data().coordinates), tmp_path / "a.hdf5", "well")
+    with pytest.raises(ValueError, match="'time' holds NaN or infinite values"):
+        read(path)
+    assert np.isnan(read(path, finite=False).times[1])
 
 
 def test_memory_is_a_number_of_bytes():

@@ -48,7 +48,7 @@ def write(data: Trajectories, path: str | Path, layout: str | None = None) -> Pa
 def _write(data: Trajectories, partial: Path, layout: str | None) -> None:
     if layout == "zarr":
         _xarray()
-        data.to_xarray().to_zarr(partial, mode="w", consolidated=False, zarr_format=3)
+        data.to_xarray().to_zarr(partial, mode="w", consolidated=False, zarr_format=3, write_empty_chunks=True)
     elif layout == "netcdf":
         _xarray()
         data.to_xarray().to_netcdf(partial, engine="h5netcdf")
@@ -136,6 +136,7 @@ def _read_layout(path: Path) -> Trajectories:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what zarr warns of, an array without its numbers, raises below
+                _check_chunks(path)
                 with _xarray().open_zarr(path, consolidated=False) as data:
                     _check_size(path, data.nbytes)
                     return from_xarray(data.load())
@@ -186,6 +187,17 @@ def _check_written(path: Path, file: Any) -> None:
             )
 
     file.visititems(look)
+
+
+def _check_chunks(path: Path) -> None:
+    """Zarr reads 0 or NaN where a chunk is lost; the stores that `write` makes hold all of them."""
+    import zarr
+
+    for name, array in zarr.open_group(path, mode="r").arrays():
+        if array.nchunks_initialized < array.nchunks:
+            raise ValueError(
+                f"{path}: {name} has {array.nchunks_initialized} of its {array.nchunks} chunks; copy or make it again."
+            )
 
 
 def _check_size(path: Path, declared: int) -> None:
