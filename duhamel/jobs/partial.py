@@ -221,8 +221,8 @@ class Evolution:
         kind = "a periodic box" if isinstance(self.grid, pde.Grid) else "a box with walls,"
         what = f"{self.problem.formula}{told(self.parameters)}"
         return (
-            f"{what} on {kind} of side {self.grid.length[0]:.4g} with {size} points, to t = {self.t1:g} in {self.steps} "
-            f"equal steps of {self.word}, float64."
+            f"{what} on {kind} of side {self.grid.length[0]:.4g} with {size} points, to t = {self.t1:g} in "
+            f"{self.steps} equal steps of {self.word}, float64."
         )
 
     def __call__(self, steps: int) -> Any:
