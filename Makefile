@@ -6,12 +6,13 @@ BIN    := $(VENV)/bin
 comma  := ,
 installed := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
-.PHONY: demo test slow lint format bench clean-runs help
+.PHONY: demo test slow oldest lint format bench clean-runs help
 
 help:
 	@echo "make demo    the main jobs on real input, in under 6 minutes; ends with an HTML report in runs/demo/"
 	@echo "make test    the test suite"
 	@echo "make slow    the tests marked slow"
+	@echo "make oldest  a few tests with the oldest versions that are supported, in an environment of their own"
 	@echo "make lint    ruff, pyright and the layer contract"
 	@echo "make format  ruff format and its safe fixes"
 	@echo "make bench   against diffrax (compile times and the Lorenz ensemble); about 10 minutes"
@@ -24,6 +25,22 @@ test: $(installed)
 
 slow: $(installed)
 	$(BIN)/python -m pytest -m slow
+
+# What a first user meets, with the lowest version of everything that pyproject.toml names.
+SMOKE := $(addprefix tests/,laws/test_solve.py laws/test_train_fit.py laws/test_house_report.py errors/test_files.py \
+  errors/test_runs.py errors/test_data_files.py diffusion/test_sampling.py)
+OLDEST := $(VENV)/oldest
+
+oldest: $(OLDEST)/.installed
+	$(OLDEST)/bin/duhamel solve burgers --points 64 --t1 1 --runs $(OLDEST)/runs
+	$(OLDEST)/bin/duhamel sample digits --runs $(OLDEST)/runs
+	$(OLDEST)/bin/python -m pytest $(SMOKE)
+
+$(OLDEST)/.installed: pyproject.toml tests/oldest.txt
+	@test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	@echo "Installing the oldest versions into $(OLDEST) (a few minutes the first time) ..."
+	@$(OLDEST)/bin/python -m pip install --disable-pip-version-check -c tests/oldest.txt -e ".[data]" pytest "beartype>=0.23"
+	@touch $@
 
 lint: $(installed)
 	$(BIN)/ruff check .

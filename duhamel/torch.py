@@ -8,6 +8,7 @@ with torch.no_grad():
 
 from typing import Any
 
+from .core.extras import missing as _missing
 from .rows.plan import Plan as Plan, compose as compose
 from .rows.run_torch import run_torch as run_torch
 
@@ -28,5 +29,5 @@ def __getattr__(name: str) -> Any:
     try:
         from .diffusion.scheduler import PlanScheduler
     except ImportError as error:
-        raise ImportError(f"PlanScheduler needs diffusers: pip install diffusers ({error}).") from error
+        raise _missing("PlanScheduler", f"diffusers ({error})", "torch") from error
     return PlanScheduler

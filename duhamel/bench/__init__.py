@@ -6,5 +6,5 @@ One module per benchmark (`ensemble`, `compile`), each with a public
 
 that returns records: name, value, unit, error (against a float64 reference), ratio (peer's time over ours), peer,
 peer_version, machine. `duhamel bench NAME --json FILE` prints and writes them; peers are imported inside `run`,
-which says how to install a missing one (`pip install "duhamel[bench]"`).
+which says how to install a missing one (the extra `bench`).
 """

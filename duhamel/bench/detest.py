@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import duhamel as dh
+from duhamel.core.precision import enable_x64
 from duhamel.core.problem import Problem
 from duhamel.problems.detest import DETEST
 from duhamel.problems.known import InitialValueProblem
@@ -55,7 +56,7 @@ def run(*, quick: bool = False, progress: Callable[[str], None] | None = None) -
     """One record per method, problem and tolerance; `quick` has two methods and two tolerances."""
     say = progress or (lambda text: None)
     records = []
-    with jax.enable_x64(True):
+    with enable_x64(True):
         for name in ("Tsit5", "Verner8") if quick else METHODS:
             method = getattr(dh, name)()
             tolerances = (1e-6, 1e-9) if quick else [tol for tol in TOLERANCES if tol > 1e-12 or method.order > 5]

@@ -10,6 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from duhamel.core.extras import missing
+
 BLOCK, WARM = 12, 3  # calls in a row, and how many of them are left out
 
 
@@ -18,7 +20,7 @@ def peer(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        raise ModuleNotFoundError(f'this benchmark compares with {name}: pip install "duhamel[bench]".') from error
+        raise missing("this benchmark", name, "bench") from error
 
 
 def machine() -> str:

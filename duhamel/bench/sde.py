@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import duhamel as dh
+from duhamel.core.precision import enable_x64
 from duhamel.problems.known import ExactSDE
 from duhamel.problems.stochastic import STOCHASTIC
 
@@ -228,7 +229,7 @@ def run(*, quick: bool = False, progress: Callable[[str], None] | None = None) -
     say = progress or (lambda text: None)
     say("against lax.scan")
     records = against_scan(*((1024, 200) if quick else (4096, 1000)))
-    with jax.enable_x64(True):
+    with enable_x64(True):
         for name in ("linear",) if quick else METHODS:
             records += strong(name, PATHS, STEPS[::3] if quick else STEPS, say)
     return records

@@ -8,13 +8,13 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.interpolate import BarycentricInterpolator
 
 import duhamel as dh
 from duhamel import pde
+from duhamel.core.precision import enable_x64
 
 Values = np.ndarray
 Solution = Callable[[Values, Values, int], Values]
@@ -94,7 +94,7 @@ def lorenz(t: Values, x: Values, refine: int = 1) -> Values:
     def slope(t: Any, u: Any, args: Any) -> Any:
         return jnp.stack([10 * (u[1] - u[0]), u[0] * (15 - u[2]) - u[1], u[0] * u[1] - 8 / 3 * u[2]])
 
-    with jax.enable_x64(True):
+    with enable_x64(True):
         first = jnp.array([-8.0, 7.0, 27.0])
         found = dh.solve(slope, first, t[1:], t0=t[0], method=dh.Verner8(), control=dh.Fixed(2000 * refine))
         return np.concatenate([np.asarray(first)[None], np.asarray(found.x)])
@@ -104,7 +104,7 @@ def lorenz(t: Values, x: Values, refine: int = 1) -> Values:
 def _modes(equation: Any, points: int, length: float, first: Any, steps: int, t: tuple[float, ...]) -> Values:
     """Fourier coefficients (T, points) at times that begin at 0."""
     grid = pde.periodic(points, length)
-    with jax.enable_x64(True):
+    with enable_x64(True):
         u0 = jnp.asarray(first(grid.coordinates()[0]), complex if not equation.real else float)
         u = pde.solve(equation, grid, u0, np.asarray(t), steps=steps, method=dh.ETDRK4()).x
         return np.fft.fft(np.asarray(u), axis=-1) / points
@@ -122,6 +122,6 @@ def _periodic(equation: Any, points: int, length: float, first: Any, steps: int,
 
 def _walls(equation: Any, space: Any, first: Values, t: Values, x: Values, steps: int) -> Values:
     """The polynomial through the values at Gauss points, at the places x."""
-    with jax.enable_x64(True):
+    with enable_x64(True):
         u = np.asarray(pde.solve(equation, space, first, t, steps=steps, method=dh.ETDRK4()).x)
     return BarycentricInterpolator(space.coordinates()[0], u.T)(x).T

@@ -16,6 +16,7 @@ import numpy as np
 
 import duhamel as dh
 from duhamel import pde
+from duhamel.core.precision import enable_x64
 
 from .measure import peer, race, record
 
@@ -26,7 +27,7 @@ SIZES = (64, 128, 256)
 def run(*, quick: bool = False, progress: Callable[[str], None] | None = None) -> list[dict]:
     say = progress or (lambda text: None)
     records = []
-    with jax.enable_x64(True):
+    with enable_x64(True):
         for steps in STEPS[-1:] if quick else STEPS:
             say(f"Korteweg-de Vries, {steps} steps")
             records.append(soliton(steps))
@@ -76,7 +77,7 @@ def turbulence(n: int, steps: int = 50) -> list[dict]:
 
         return jnp.fft.irfft2(jax.lax.scan(stage, jnp.fft.rfft2(w), None, length=2 * steps)[0])
 
-    with jax.enable_x64(True):  # on twice the points, of which every second one is compared
+    with enable_x64(True):  # on twice the points, of which every second one is compared
         fine = pde.periodic((2 * n, 2 * n), 2 * np.pi)
         first = refined(equation.initial(grid), 2 * n)
         exact = np.asarray(pde.solve(equation, fine, first, end, steps=2 * steps).x)[::2, ::2]
@@ -109,7 +110,7 @@ def batch(lines: int, n: int = 160, steps: int = 100) -> dict:
     one = lambda u: pde.solve(equation, grid, u, end, steps=steps, method=dh.ETDRK2()).x  # noqa: E731
     ours = jax.jit(jax.vmap(one))
     theirs = jax.jit(jax.vmap(lambda u: exponax.repeat(stepper, steps)(u[None])[0]))
-    with jax.enable_x64(True):
+    with enable_x64(True):
         fine = jax.vmap(lambda u: pde.solve(equation, grid, u, end, steps=4 * steps).x)
         exact = np.asarray(fine(jnp.asarray(waves)))
     errors = [float(np.abs(np.asarray(f(u0)) - exact).max() / np.abs(exact).max()) for f in (ours, theirs)]

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 import duhamel as dh
+from duhamel.core.precision import enable_x64
 from duhamel.problems.bari import BARI
 from duhamel.problems.known import InitialValueProblem
 
@@ -135,6 +136,6 @@ def run(
     say = progress or (lambda text: None)
     names = tuple(problems or (PROBLEMS[:2] if quick else PROBLEMS))
     lanes = lanes or (64 if quick else 1000)
-    with jax.enable_x64(True):
+    with enable_x64(True):
         records = ensembles(lanes, (1e-4, 1e-6) if quick else TOLERANCES, names, say)
     return records + work_precision.run(progress=say, problems=names, tolerances=SINGLE)

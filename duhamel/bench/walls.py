@@ -23,6 +23,7 @@ from scipy.integrate import solve_ivp
 
 import duhamel as dh
 from duhamel import pde
+from duhamel.core.precision import enable_x64
 
 from .measure import race, record, seconds
 
@@ -88,7 +89,7 @@ class Found:
 def run(*, quick: bool = False, progress: Callable[[str], None] | None = None) -> list[dict]:
     say = progress or (lambda text: None)
     records = []
-    with jax.enable_x64(True):
+    with enable_x64(True):
         for case in CASES:
             for wanted in ERRORS[1:2] if quick else ERRORS:
                 say(f"{case.name}, error {wanted:.0e}")

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 
+from duhamel.core.extras import install
+from duhamel.core.precision import enable_x64
 from duhamel.problems.bari import BARI
 from duhamel.problems.detest import DETEST
 from duhamel.problems.known import InitialValueProblem
@@ -66,11 +67,11 @@ def run(
     """
     say = progress or (lambda text: None)
     for package in missing():
-        print(f"{package} is not installed and is left out; pip install 'duhamel[bench]' installs what can be.")
+        print(f"{package} is not installed and is left out; {install('bench')} installs what can be.")
     names = tuple(problems or (QUICK["problems"] if quick else PROBLEMS))
     ladder = tuple(tolerances or (QUICK["tolerances"] if quick else TOLERANCES))
     records = []
-    with jax.enable_x64(True):
+    with enable_x64(True):
         for name in names:
             problem = DETEST.get(name) or BARI[name]
             points = measure(problem, sides(problem.stiff, packages), ladder, say)

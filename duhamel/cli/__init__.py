@@ -6,6 +6,11 @@ def main() -> None:
     import sys
 
     from .errors import guarded
+    from .interrupt import STOPPED, leave, never_wait_long
     from .parse import parse
 
-    sys.exit(guarded(lambda: parse(sys.argv[1:])))
+    never_wait_long()
+    code = guarded(lambda: parse(sys.argv[1:]))
+    if code == STOPPED:
+        leave()
+    sys.exit(code)

@@ -5,8 +5,9 @@ Each class calls one function of `duhamel.jobs`, imported when it is needed.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from .fields import Folder, Int, Json, Name, Number, Word
 
@@ -23,14 +24,16 @@ class Demo:
     fast: bool = False
     """Smaller jobs with the same claims: half a minute instead of about two minutes."""
     name: str = "demo"
-    """The folder in runs/; a finished one is never overwritten (NAME-2 is used)."""
+    """The folder in runs/."""
+    again: bool = False
+    """Compute everything anew, though it is done: in NAME-2, for nothing is overwritten."""
     runs: Path = Path("runs")
     """Where the folders of runs are."""
 
     def run(self) -> int:
         from duhamel.demo.runner import run
 
-        demo = run(self.name, self.fast, self.runs)
+        demo = run(self.name, self.fast, self.runs, again=self.again)
         return 0 if demo.holds else 1
 
 
@@ -51,7 +54,8 @@ class Solve:
     t1: Number = None
     """Final time; each equation has one of its own."""
     method: Word = None
-    """Ordinary: tsit5 (default), dopri5, dopri8, bosh3, verner6 to 9; partial: etdrk4 (default), etdrk2;
+    """Ordinary: tsit5 (default), dopri5, dopri8, bosh3, verner6 to 9, and for stiff ones rodas5p, rodas4, ros23,
+    kvaerno3 to 5, bdf, auto; partial: etdrk4 (default), etdrk2;
     conservation laws: muscl (default), weno5, constant; steady: fourier, diagonalise, band, pcg, multigrid, sor."""
     rtol: float = 1e-8
     """Relative tolerance (ordinary equations)."""
@@ -61,8 +65,12 @@ class Solve:
     """Number of equal steps instead of error control; partial equations always take equal steps."""
     points: Int = None
     """Grid points along each axis (partial and steady equations)."""
+    parameter: Annotated[tuple[str, ...], arg(metavar="[NAME=VALUE ...]", help_behavior_hint="")] = ()
+    """Of ordinary and partial equations, such as rho=35 or viscosity=0.01; a name that is none lists them."""
     json: Json = None
     """Write the records to this file."""
+    force: bool = False
+    """Write over that file if it exists."""
     name: Word = None
     """The folder in runs/; solve-EQUATION if not given."""
     runs: Path = Path("runs")
@@ -71,7 +79,7 @@ class Solve:
     def run(self) -> int:
         from duhamel.jobs.solve import Wish, solve_equation
 
-        wish = Wish(self.t1, self.method, self.rtol, self.atol, self.steps, self.points)
+        wish = Wish(self.t1, self.method, self.rtol, self.atol, self.steps, self.points, self.parameter)
         solve_equation(self.equation, wish, json=self.json, name=self.name, root=self.runs)
         return 0
 
@@ -158,6 +166,8 @@ class Bench:
     """For references: a folder that holds the files of others, at any depth."""
     json: Json = None
     """Write the records to this file."""
+    force: bool = False
+    """Write over that file if it exists."""
     runs: Path = Path("runs")
     """Where the folders of runs are."""
 

@@ -54,6 +54,8 @@ class DataGenerate:
     """Only say what it would cost: shards, bytes, memory, and time measured on a few samples."""
     json: Json = None
     """Write the records to this file."""
+    force: bool = False
+    """Write over that file if it exists."""
 
     def run(self) -> int:
         from duhamel.jobs.data import Wish, generate_data
@@ -70,6 +72,8 @@ class DataList:
 
     json: Json = None
     """Write the records to this file."""
+    force: bool = False
+    """Write over that file if it exists."""
 
     def run(self) -> int:
         from duhamel.jobs.data import list_data
@@ -86,6 +90,8 @@ class DataShow:
     """A file (.hdf5, .h5, .nc), a zarr store, or a folder of shards."""
     json: Json = None
     """Write the records to this file."""
+    force: bool = False
+    """Write over that file if it exists."""
 
     def run(self) -> int:
         from duhamel.jobs.data import show_data

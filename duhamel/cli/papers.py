@@ -19,6 +19,8 @@ class PapersList:
     """Only these: carded (there is a check) or open."""
     json: Json = None
     """Write the records to this file."""
+    force: bool = False
+    """Write over that file if it exists."""
 
     def run(self) -> int:
         from duhamel.jobs.papers import list_papers
@@ -35,6 +37,8 @@ class PapersShow:
     """As in `duhamel papers list`."""
     json: Json = None
     """Write the record to this file."""
+    force: bool = False
+    """Write over that file if it exists."""
 
     def run(self) -> int:
         from duhamel.jobs.papers import show_paper
@@ -53,6 +57,8 @@ class PapersRun:
     """A smaller check of the same claim, below 20 seconds each."""
     json: Json = None
     """Write the records to this file."""
+    force: bool = False
+    """Write over that file if it exists."""
     name: str = "papers"
     """The folder in runs/."""
     runs: Path = Path("runs")

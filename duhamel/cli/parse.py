@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import tyro
 
+import duhamel
+from duhamel.core.files import regular
 from duhamel.report.nearest import nearest
 
 from .commands import Bench, Demo, Sample, Solve, Train
@@ -32,7 +34,8 @@ First steps:
   duhamel solve lorenz          one equation, solved and drawn
   duhamel sample digits         images from the network that ships with the package
 
-Every command that computes leaves a folder in runs/ with its numbers, figures and a page to open in a browser."""
+Every command that computes leaves a folder in runs/ with its numbers, figures and a page to open in a browser.
+`duhamel --version` says which duhamel this is."""
 
 SECOND = {
     "data": ("generate", "list", "show"),
@@ -43,14 +46,29 @@ SECOND = {
 
 def parse(words: list[str]) -> int:
     """Run the command that the words name; the exit code."""
+    if words[:1] == ["--version"]:
+        print(f"duhamel {duhamel.__version__}")
+        return 0
     _check(words, SUBCOMMANDS, "command")
     if words and words[0] in SECOND:
         _check(words[1:], SECOND[words[0]], f"{words[0]} command")
     named: list[Any] = [Annotated[command, tyro.conf.subcommand(name)] for name, command in SUBCOMMANDS.items()]
     union: Any = functools.reduce(operator.or_, named)
-    config = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
+    wanted = ("OmitSubcommandPrefixes", "OmitArgPrefixes", "FlagCreatePairsOff")  # the last is younger than 2024's tyro
+    config = tuple(getattr(tyro.conf, name) for name in wanted if hasattr(tyro.conf, name))
     command = tyro.cli(union, prog="duhamel", description=DESCRIPTION, args=words or ["--help"], config=config)
+    _check_target(command)
     return command.run()
+
+
+def _check_target(command: Any) -> None:
+    """Before any work: the file to write to is none yet, or a regular one that may be written over."""
+    while hasattr(command, "command"):
+        command = command.command
+    for option in ("json", "to"):
+        path = getattr(command, option, None)
+        if path is not None and regular(path).exists() and not command.force:
+            raise ValueError(f"{path} exists; add --force to write over it, or name another file.")
 
 
 def _check(words: list[str], known: Iterable[str], what: str) -> None:

@@ -15,6 +15,8 @@ class PlanList:
 
     json: Json = None
     """Write the records to this file."""
+    force: bool = False
+    """Write over that file if it exists."""
 
     def run(self) -> int:
         from duhamel.jobs.plan import list_plans
@@ -39,6 +41,8 @@ class PlanShow:
     """Its times, such as lam, karras or dm-nonuniform, if not those it is published with."""
     json: Json = None
     """Write the records to this file."""
+    force: bool = False
+    """Write over that file if it exists."""
 
     def run(self) -> int:
         from duhamel.jobs.plan import show_plan
@@ -62,6 +66,8 @@ class PlanCheck:
     """Order of the method, where it has several."""
     json: Json = None
     """Write the records to this file."""
+    force: bool = False
+    """Write over that file if it exists."""
 
     def run(self) -> int:
         from duhamel.jobs.plan_check import FAILS, check_plan
@@ -82,6 +88,8 @@ class PlanCompare:
     """Fewer samples and step numbers."""
     json: Json = None
     """Write the records to this file."""
+    force: bool = False
+    """Write over that file if it exists."""
     name: str = "plans"
     """The folder in runs/."""
     runs: Path = Path("runs")
@@ -108,6 +116,8 @@ class PlanPicture:
     """Order of the method, where it has several."""
     json: Json = None
     """Write the records to this file."""
+    force: bool = False
+    """Write over that file if it exists."""
     runs: Path = Path("runs")
     """Where the folders of runs are."""
 
@@ -134,6 +144,8 @@ class PlanExport:
     """Order of the method, where it has several."""
     grid: Word = None
     """Its times, such as lam, karras or dm-nonuniform, if not those it is published with."""
+    force: bool = False
+    """Write over that file if it exists."""
     prediction: Word = None
     """What your model returns, if not what the plan wants: data, noise, score, velocity or flow."""
 
@@ -150,6 +162,8 @@ class PlanTree:
 
     json: Json = None
     """Write the records to this file."""
+    force: bool = False
+    """Write over that file if it exists."""
     name: str = "tree"
     """The folder in runs/."""
     runs: Path = Path("runs")
@@ -170,6 +184,8 @@ class PlanRanking:
     """Fewer samples."""
     json: Json = None
     """Write the records to this file."""
+    force: bool = False
+    """Write over that file if it exists."""
     name: str = "ranking"
     """The folder in runs/."""
     runs: Path = Path("runs")
@@ -199,6 +215,8 @@ class PlanTune:
     """Few noises and iterations."""
     json: Json = None
     """Write the records to this file."""
+    force: bool = False
+    """Write over that file if it exists."""
     name: str = "tuned"
     """The folder in runs/, where the plan is written to tuned.plan."""
     runs: Path = Path("runs")

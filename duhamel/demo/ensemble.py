@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import duhamel as dh
+from duhamel.core.precision import enable_x64
 from duhamel.report.chapter import Chapter, Figure
 from duhamel.report.context import Context
 from duhamel.report.figure import PALETTE, style
@@ -36,7 +37,7 @@ def with_tangent(t: Any, x: Float[Array, "2 3"]) -> Float[Array, "2 3"]:
 
 def chapter(context: Context) -> Chapter:
     lanes = 1024 if context.fast else 4096
-    with jax.enable_x64(True):
+    with enable_x64(True):
         context.progress(f"{lanes} Lorenz systems, each with steps of its own", None)
         ts = jnp.linspace(0.0, UNTIL, 161)
         sols = dh.ensemble(with_tangent, swarm(lanes), ts, control=dh.PID(rtol=1e-6, atol=1e-9), max_steps=100_000)

@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 
 from duhamel import pde
+from duhamel.core.precision import enable_x64
 from duhamel.report.chapter import Chapter, Figure
 from duhamel.report.context import Context
 from duhamel.report.figure import PALETTE, style
@@ -19,7 +19,7 @@ KAPPA = (1.0, 0.6)  # heights 2 kappa^2, speeds 4 kappa^2
 
 
 def chapter(context: Context) -> Chapter:
-    with jax.enable_x64(True):
+    with enable_x64(True):
         context.progress("Korteweg-de Vries: two solitons cross", None)
         waves = solitons()
     context.progress("Navier-Stokes in two dimensions", None)

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from duhamel.core.extras import need
 from duhamel.report.chapter import Chapter
 from duhamel.report.console import Steps, say
 from duhamel.report.context import Context
-from duhamel.report.folder import DEFAULT_ROOT, Run
+from duhamel.report.folder import DEFAULT_ROOT, Run, inside
 from duhamel.report.measurement import number
 from duhamel.report.page import write_page
 
@@ -42,14 +43,22 @@ def run(
     fast: bool = False,
     root: str | Path = DEFAULT_ROOT,
     chapters: Mapping[str, Write] | None = None,
+    again: bool = False,
 ) -> Demo:
     """Run the demo in root/NAME.
 
     An unfinished run of the same name and the same `fast` is taken up again: chapters that it stored are not computed
-    a second time. A finished one is left alone, and the new run goes to root/NAME-2.
+    a second time. Of a finished one the results are returned; `again` computes everything anew, in root/NAME-2.
     """
-    chapters = chapters or {id: _lazy(id) for id in CHAPTERS}
-    run = Run.resume(name, {"command": "demo", "fast": fast, "chapters": list(chapters)}, root)
+    if chapters is None:
+        need("the demo", ["sklearn"], "data")
+        chapters = {id: _lazy(id) for id in CHAPTERS}
+    config = {"command": "demo", "fast": fast, "chapters": list(chapters)}
+    finished = None if again else Run.finished_as(name, config, root)
+    if finished is not None and (demo := _finished(finished, chapters)) is not None:
+        say(f"This demo is done: {demo.page}\n`duhamel demo{' --fast' if fast else ''} --again` does it once more.")
+        return demo
+    run = Run.resume(name, config, root)
     done: list[Chapter] = []
     with Steps([id.replace("_", " and ") for id in chapters]) as steps:
         for id, write in chapters.items():
@@ -65,6 +74,13 @@ def run(
     page = write_page(run, TITLE, LEDE, done, f"duhamel demo{' --fast' if fast else ''}")
     say(f"\nThe report: {page}")
     return Demo(tuple(done), page)
+
+
+def _finished(run: Run, chapters: Mapping[str, Write]) -> Demo | None:
+    """The demo of a finished run; None where a part of it is gone."""
+    found = [_stored(run, id) for id in chapters]
+    stored = tuple(chapter for chapter in found if chapter is not None)
+    return Demo(stored, run.folder / "index.html") if len(stored) == len(found) else None
 
 
 def _summary(chapter: Chapter) -> str:
@@ -90,5 +106,18 @@ def _store(run: Run, id: str, chapter: Chapter) -> None:
 
 
 def _stored(run: Run, id: str) -> Chapter | None:
+    """The chapter, where a run before this one finished it. A file that is none, or whose figures are gone, is
+    computed again, and that is said."""
     stored = run.read_json(f"chapters/{id}.json")
-    return None if stored is None else Chapter.from_dict(stored)
+    if stored is None:
+        return None
+    try:
+        found = Chapter.from_dict(stored)
+        missing = [figure.path for figure in found.figures if not inside(run.folder, figure.path).is_file()]
+    except ValueError as error:
+        say(f"chapters/{id}.json is damaged and computed again: {error}")
+        return None
+    if missing:
+        say(f"chapters/{id}.json is computed again: {missing[0]} is gone.")
+        return None
+    return found

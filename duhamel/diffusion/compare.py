@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from duhamel.core.precision import enable_x64
 from duhamel.rows.host import march
 from duhamel.rows.plan import Plan
 
@@ -97,7 +97,7 @@ def on_host(denoiser: Denoiser, schedule: Schedule, prediction: Prediction) -> C
     call = eqx.filter_jit(as_prediction(denoiser, schedule, prediction))
 
     def model(t: Any, x: Any) -> np.ndarray:
-        with jax.enable_x64(True):  # the user's own precision is left alone
+        with enable_x64(True):  # the user's own precision is left alone
             return np.asarray(call(jnp.asarray(t, jnp.float64), jnp.asarray(x, jnp.float64)))
 
     return model

@@ -18,6 +18,8 @@ import numpy as np
 import optax
 from jaxtyping import ArrayLike, Int
 
+from duhamel.core.extras import missing, need
+from duhamel.core.seed import LIMIT, check_seed
 from duhamel.train.data import Batches
 from duhamel.train.ema import EMA
 from duhamel.train.fit import Fit, fit
@@ -40,7 +42,7 @@ def data() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]
     try:
         from sklearn.datasets import load_digits
     except ImportError:
-        raise ImportError("the digits come with scikit-learn; install duhamel[data].") from None
+        raise missing("the set of digits", "scikit-learn, which ships it", "data") from None
     pixels, target = load_digits(return_X_y=True)
     images, labels = (np.reshape(pixels, (-1, 8, 8)) / 8 - 1).astype(np.float32), np.asarray(target, np.int32)
     held = np.arange(len(labels)) % 6 == 5
@@ -102,10 +104,11 @@ def train(
     AdamW, warm-up over 200 steps, cosine decay from `rate`, the average's half-life 7 % of the run's length at most.
     metrics.jsonl holds the loss of the average at "held_out" and, for comparison, as many "seen" images.
     """
+    check_seed(seed)
     (images, labels), (held_images, held_labels) = data()
     cosine = optax.warmup_cosine_decay_schedule(0.0, rate, min(200, max(steps - 1, 1)), max(steps, 2), 0.01 * rate)
     n = len(held_labels)
-    evaluate = eqx.filter_jit(lambda model, batch: loss(drop=0.0)(model, batch, jax.random.key(seed + 1)))
+    evaluate = eqx.filter_jit(lambda model, batch: loss(drop=0.0)(model, batch, jax.random.key((seed + 1) % LIMIT)))
     eight = lambda x, y: (jnp.tile(x, (8, 1, 1)), jnp.tile(y, 8))  # noqa: E731  eight noises an image
     done = fit(
         loss(),
@@ -146,6 +149,7 @@ def quality(images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     *_real     the same of held-out images (accuracy, nearest) or of the training images (energy)
     energy_gaussian  of a Gaussian with the training images' mean and covariance, clipped: what "bad" looks like
     """
+    need("judging digits", ["sklearn"], "data")
     from scipy.spatial.distance import cdist
     from sklearn.svm import SVC
 

@@ -17,8 +17,8 @@ from duhamel.report.fields import draw_profiles, film_lines
 from duhamel.report.nearest import nearest
 from duhamel.report.record import Record
 
-from .run import costs, drift, end_time
-from .wish import Wish, timed
+from .run import at_least, costs, drift, end_time
+from .wish import Wish, given, timed
 
 SCHEMES: dict[str, Callable[[], Any]] = {
     "constant": volumes.PiecewiseConstant,
@@ -107,13 +107,14 @@ CONSERVED = {
 
 def prepare(problem: Conserved, wish: Wish) -> Callable[[Context], Chapter]:
     """Check the wish; what comes back solves, draws and tells."""
-    word = (wish.method or "muscl").lower()
+    word = given(wish.method, "muscl").lower()
     if word not in SCHEMES:
         raise ValueError(f"no method for conservation laws is called {wish.method!r}; {nearest(word, SCHEMES)}")
     if word == "weno5" and problem.name == "shallow-water":
         raise ValueError("weno5 does not keep a shore at rest: take muscl or constant for shallow-water.")
+    wish.numbers(problem.name, {})
     t1 = end_time(wish, problem.t1, "a conservation law")
-    mesh = volumes.box(wish.points or 400, 1.0, sides=problem.sides)
+    mesh = volumes.box(at_least(given(wish.points, 400), 4), 1.0, sides=problem.sides)
     return partial(_solve, problem, mesh, word, t1, wish.steps)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from duhamel.pde.axes.trigonometric import Sine
-from duhamel.pde.data.files import check_layout, read
+from duhamel.pde.data.files import check_layout, check_packages, read
 from duhamel.pde.data.generation import Plan, generate, plan
 from duhamel.pde.data.recipe import Recipe
 from duhamel.pde.data.standards import STANDARDS, standard
@@ -19,6 +19,8 @@ from duhamel.report.page import duration
 from duhamel.report.record import Record, check_json, write_json
 
 from .partial import METHODS, PARTIAL
+from .run import at_least
+from .wish import given
 
 INITIAL = {  # where waves of both signs, drawn for every unknown, are not what the equation is about
     "burgers": "pdebench",
@@ -62,6 +64,8 @@ def generate_data(
     if wish.layout is not None:
         check_layout(wish.layout)
     recipe = make_recipe(equation, wish)
+    if not only_plan:
+        check_packages(recipe.layout)
     folder = Path("data") / equation if out is None else out
     planned = plan(recipe, folder, measure=only_plan)
     found = plan_records(recipe, planned)
@@ -90,11 +94,11 @@ def make_recipe(equation: str, wish: Wish) -> Recipe:
             f"{nearest(equation, [*PARTIAL, *STANDARDS])}"
         )
     known = {name.lower(): name for name in METHODS}
-    word = (wish.method or "etdrk4").lower()
+    word = given(wish.method, "etdrk4").lower()
     if word not in known:
         raise ValueError(f"no method for partial equations is called {wish.method!r}; {nearest(word, known)}")
     usual = PARTIAL[equation]
-    box = usual.box(wish.points or usual.points)
+    box = usual.box(at_least(given(wish.points, usual.points), 4))
     periodic, fixed = isinstance(box, Grid), isinstance(box, Space) and all(isinstance(a, Sine) for a in box.parts)
     t1 = usual.t1 if wish.t1 is None else wish.t1
     frames = 51 if wish.frames is None else wish.frames
@@ -112,12 +116,12 @@ def make_recipe(equation: str, wish: Wish) -> Recipe:
         box.length if wish.length is None else (float(wish.length),) * box.dim,
         steps,
         dict(map(parameter, wish.parameters)),
-        wish.initial or INITIAL.get(equation, "apebench"),
+        given(wish.initial, INITIAL.get(equation, "apebench")),
         known[word],
         wish.seed,
         box.start if wish.length is None else (),
-        wish.walls or ("periodic" if periodic else "fixed" if fixed else "insulated"),
-        wish.layout or "well",
+        given(wish.walls, "periodic" if periodic else "fixed" if fixed else "insulated"),
+        given(wish.layout, "well"),
         double=not wish.single,
         shard=wish.shard,
     )

@@ -15,6 +15,7 @@ from duhamel.report.record import Record
 
 from .curves import draw_losses
 from .perform import perform
+from .wish import given
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
 def train_emulator(wish: Wish, *, name: str | None = None, root: str | Path = DEFAULT_ROOT) -> Chapter:
     """Train in runs/NAME/; an unfinished run of the same name that was asked the same is continued."""
     for field, known in KNOWN.items():
-        given = getattr(wish, field)
-        if given not in known:
-            raise ValueError(f"no {field} to emulate with is called {given!r}; {nearest(given, known)}")
+        asked = getattr(wish, field)
+        if asked not in known:
+            raise ValueError(f"no {field} to emulate with is called {asked!r}; {nearest(asked, known)}")
     check(wish)
     config = {"command": "train", "job": "emulator", **vars(wish)}
-    run = Run.resume(name or f"train-emulator-{wish.equation}", config, root)
+    run = Run.resume(given(name, f"train-emulator-{wish.equation}"), config, root)
     command = f"train emulator --equation {wish.equation} --model {wish.model} --strategy {wish.strategy}"
     return perform(run, command, lambda context: _chapter(wish, run, context), log=False)  # `fit` writes metrics.jsonl
 

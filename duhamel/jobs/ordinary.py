@@ -1,5 +1,6 @@
 """Ordinary equations by name, each with a start, a time, and somebody else's truth."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from duhamel.report.figure import style
 from duhamel.report.nearest import nearest
 from duhamel.report.record import Record
 
-from .wish import Wish, timed
+from .wish import Wish, given, timed, told
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 METHODS = (
     *("Euler", "Midpoint", "Heun", "Ralston", "RK4", "Bosh3", "Dopri5", "Tsit5", "Dopri8"),
     *(f"Verner{p}" for p in (6, 7, 8, 9)),
+    *("Rodas5P", "Rodas4", "Ros23", "Kvaerno3", "Kvaerno4", "Kvaerno5", "BDF", "Auto"),
 )
 
 
@@ -29,39 +31,45 @@ METHODS = (
 class Ordinary:
     """dx/dt = f(t, x), x(0) = x0, up to t1; `axes` are the names of the components, `truth` says whose x(t1) we trust.
 
-    plot: the two components to draw against each other.
+    f     its parameters are its further arguments, with their usual values
+    plot  the two components to draw against each other
     """
 
     name: str
     formula: str
-    f: Callable[[Any, Any], Any]
+    f: Callable[..., Any]
     x0: tuple[float, ...]
     t1: float
     axes: tuple[str, ...]
     plot: tuple[int, int] = (0, 1)
     exact: Callable[[float], np.ndarray] | None = None
 
-    def truth(self, t1: float) -> tuple[np.ndarray, str]:
+    @property
+    def parameters(self) -> dict[str, float]:
+        """By name, with their usual values."""
+        return {p.name: p.default for p in inspect.signature(self.f).parameters.values() if p.default is not p.empty}
+
+    def truth(self, t1: float, **parameters: float) -> tuple[np.ndarray, str]:
         """x(t1), and where it comes from: a closed form, or SciPy's DOP853 at its tightest tolerance."""
         if self.exact is not None:
             return self.exact(t1), "the closed form"
         from scipy.integrate import solve_ivp
 
-        right = lambda t, x: np.array(self.f(t, x), dtype=float)  # noqa: E731
+        right = lambda t, x: np.array(self.f(t, x, **parameters), dtype=float)  # noqa: E731
         found = solve_ivp(right, (0.0, t1), self.x0, method="DOP853", rtol=2.3e-14, atol=1e-15)
         return found.y[:, -1], "SciPy's DOP853 at rtol 2.3e-14"
 
 
-def _lorenz(t: Any, x: Any) -> Any:
-    return _stack(10 * (x[1] - x[0]), x[0] * (28 - x[2]) - x[1], x[0] * x[1] - 8 / 3 * x[2])
+def _lorenz(t: Any, x: Any, sigma: float = 10.0, rho: float = 28.0, beta: float = 8 / 3) -> Any:
+    return _stack(sigma * (x[1] - x[0]), x[0] * (rho - x[2]) - x[1], x[0] * x[1] - beta * x[2])
 
 
-def _van_der_pol(t: Any, x: Any) -> Any:
-    return _stack(x[1], 10 * (1 - x[0] ** 2) * x[1] - x[0])
+def _van_der_pol(t: Any, x: Any, mu: float = 10.0) -> Any:
+    return _stack(x[1], mu * (1 - x[0] ** 2) * x[1] - x[0])
 
 
-def _lotka_volterra(t: Any, x: Any) -> Any:
-    return _stack(1.1 * x[0] - 0.4 * x[0] * x[1], 0.1 * x[0] * x[1] - 0.4 * x[1])
+def _lotka_volterra(t: Any, x: Any, a: float = 1.1, b: float = 0.4, c: float = 0.1, d: float = 0.4) -> Any:
+    return _stack(a * x[0] - b * x[0] * x[1], c * x[0] * x[1] - d * x[1])
 
 
 def _pendulum(t: Any, x: Any) -> Any:
@@ -114,22 +122,26 @@ def prepare(equation: Ordinary, wish: Wish) -> Callable[[Context], Chapter]:
     """Check the wish; what comes back solves, draws and tells."""
     if wish.points is not None:
         raise ValueError(f"{equation.name} is an ordinary equation and has no grid; leave out --points.")
-    word = wish.method or "tsit5"
+    word = given(wish.method, "tsit5")
     methods: Mapping[str, str] = {name.lower(): name for name in METHODS}
     if word.lower() not in methods:
         raise ValueError(f"no method for ordinary equations is called {word!r}; {nearest(word.lower(), methods)}")
     method = getattr(dh, methods[word.lower()])()
     control = dh.PID(rtol=wish.rtol, atol=wish.atol) if wish.steps is None else dh.Fixed(wish.steps)
+    numbers = wish.numbers(equation.name, equation.parameters)
+    right = lambda t, x: equation.f(t, x, **numbers)  # noqa: E731
     t1 = equation.t1 if wish.t1 is None else float(wish.t1)
+    if t1 == 0 or not np.isfinite(t1):
+        raise ValueError(f"t1 = {t1:g}: {equation.name} is solved from t = 0 to a finite time other than that.")
 
     def solve(context: Context) -> Chapter:
         x0, ts = jnp.asarray(equation.x0, jnp.float64), jnp.linspace(0.0, t1, 1501)
         context.progress("compiling and solving", None)
-        call = lambda: dh.solve(equation.f, x0, ts, method=method, control=control, max_steps=1_000_000)  # noqa: E731
+        call = lambda: dh.solve(right, x0, ts, method=method, control=control, max_steps=1_000_000)  # noqa: E731
         sol, first = timed(call)
         sol, again = timed(call)
         context.progress("solving once more with somebody else's code", None)
-        truth, whose = equation.truth(t1)
+        truth, whose = equation.truth(t1, **numbers)
         x = np.asarray(sol.x)
         error = float(np.abs(x[-1] - truth).max())
         figure = Figure(
@@ -145,10 +157,10 @@ def prepare(equation: Ordinary, wish: Wish) -> Callable[[Context], Chapter]:
             Record("first call, compiling included", first, "s"),
             Record("second call", again, "s"),
         )
-        how = f"{type(method).__name__}, " + (
-            f"{wish.steps} equal steps" if wish.steps else f"rtol {wish.rtol:g}, atol {wish.atol:g}"
+        how = f"{methods[word.lower()]}, " + (
+            f"{wish.steps} equal steps" if wish.steps is not None else f"rtol {wish.rtol:g}, atol {wish.atol:g}"
         )
-        question = f"{equation.formula}, from {equation.x0} to t = {t1:g} by {how}, in float64."
+        question = f"{equation.formula}{told(numbers)}, from {equation.x0} to t = {t1:g} by {how}, in float64."
         return Chapter(
             equation.name,
             equation.name,
@@ -169,7 +181,8 @@ def _portrait(equation: Ordinary, t: np.ndarray, x: np.ndarray) -> "Drawing":
         for i, axis in enumerate(equation.axes):
             left.plot(t, x[:, i], label=axis, linewidth=1.2)
         left.set(xlabel="t", title="Over time")
-        left.legend(loc="upper right")
+        above = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.0}
+        left.legend(ncols=len(equation.axes), **above)  # on the curves it hides them
         i, j = equation.plot
         right.plot(x[:, i], x[:, j], linewidth=0.8)
         right.set(xlabel=equation.axes[i], ylabel=equation.axes[j], title="Orbit")

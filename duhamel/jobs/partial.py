@@ -1,24 +1,24 @@
 """Partial equations by name, each on a box, up to a time, with a closed form where there is one."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 import duhamel as dh
 from duhamel import pde
+from duhamel.core.precision import enable_x64
 from duhamel.report.chapter import Chapter, Figure
 from duhamel.report.context import Context
 from duhamel.report.fields import draw_line, draw_stills, film_planes
 from duhamel.report.nearest import nearest
 from duhamel.report.record import Record
 
-from .run import costs, drift, end_time
-from .wish import Wish, timed
+from .run import at_least, costs, drift, end_time
+from .wish import Wish, given, timed, told
 
 METHODS = ("ETD1", "ETDRK2", "ETDRK3", "ETDRK4", "Krogstad", "HochbruckOstermann")
 FRAMES = 200  # fields that are kept and drawn
@@ -172,15 +172,19 @@ PARTIAL = {
 
 def prepare(problem: Partial, wish: Wish) -> Callable[[Context], Chapter]:
     """Check the wish; what comes back solves, draws and tells."""
-    known = {name.lower(): name for name in METHODS}
-    word = (wish.method or "etdrk4").lower()
-    if word not in known:
-        raise ValueError(f"no method for partial equations is called {wish.method!r}; {nearest(word, known)}")
+    methods = {name.lower(): name for name in METHODS}
+    word = given(wish.method, "etdrk4").lower()
+    if word not in methods:
+        raise ValueError(f"no method for partial equations is called {wish.method!r}; {nearest(word, methods)}")
     t1 = end_time(wish, problem.t1, "a partial equation")
-    steps = wish.steps or -(-int(np.ceil(t1 / problem.dt)) // FRAMES) * FRAMES
-    equation = pde.equation_named(problem.name) if problem.equation is None else problem.equation()
-    run = Evolution(problem, equation, problem.box(wish.points or problem.points), known[word], t1, steps)
-    if wish.steps is not None:  # the catalogue's own steps are known to be short enough
+    steps = given(wish.steps, -(-int(np.ceil(t1 / problem.dt)) // FRAMES) * FRAMES)
+    usual = pde.equation_named(problem.name) if problem.equation is None else problem.equation()
+    known = {f.name: getattr(usual, f.name) for f in fields(usual) if f.name != "dealias"}
+    numbers = wish.numbers(problem.name, {k: v for k, v in known.items() if isinstance(v, int | float)})
+    equation = replace(usual, **numbers)
+    grid = problem.box(at_least(given(wish.points, problem.points), 4))
+    run = Evolution(problem, equation, grid, methods[word], t1, steps, numbers)
+    if wish.steps is not None or numbers:  # the catalogue's own steps are known to be short enough
         run.ahead.refuse(factor=4.0)
     return partial(_solve, run)
 
@@ -195,6 +199,7 @@ class Evolution:
     word: str
     t1: float
     steps: int
+    parameters: dict[str, float] = field(default_factory=dict)
 
     @property
     def method(self) -> Any:
@@ -207,16 +212,17 @@ class Evolution:
 
     @property
     def ahead(self) -> pde.Forecast:
-        with jax.enable_x64(True):
+        with enable_x64(True):
             return pde.forecast(self.equation, self.grid, self.u0, self.t1 / self.steps, self.method)
 
     @property
     def text(self) -> str:
         size = " × ".join(map(str, self.grid.shape))
         kind = "a periodic box" if isinstance(self.grid, pde.Grid) else "a box with walls,"
+        what = f"{self.problem.formula}{told(self.parameters)}"
         return (
-            f"{self.problem.formula} on {kind} of side {self.grid.length[0]:.4g} with {size} points, to t = "
-            f"{self.t1:g} in {self.steps} equal steps of {self.word}, float64."
+            f"{what} on {kind} of side {self.grid.length[0]:.4g} with {size} points, to t = {self.t1:g} in "
+            f"{self.steps} equal steps of {self.word}, float64."
         )
 
     def __call__(self, steps: int) -> Any:
@@ -234,12 +240,13 @@ def _solve(run: Evolution, context: Context) -> Chapter:
         return _stopped(run, told, stopped, context)
     _, again = timed(lambda: run(run.steps))
     problem, u = run.problem, np.asarray(sol.x.u)
-    if problem.truth is not None:
+    if problem.truth is not None and not run.parameters:
         true, whose = problem.truth(run.equation, run.grid, run.t1), "the closed form"
     else:
         context.progress("once more with half the step", None)
         true = np.asarray(run(2 * run.steps).x.u[-1])
-        whose = "the same method with half the step (no closed form is known)"
+        unknown = "no closed form is taken for other parameters" if run.parameters else "no closed form is known"
+        whose = f"the same method with half the step ({unknown})"
     error = float(np.abs(u[-1] - true).max() / np.abs(true).max())
     t = np.asarray(sol.t)
     changes, courses = drift(context, problem.name, t, {name: np.asarray(v) for name, v in sol.x.invariants.items()})
@@ -291,7 +298,9 @@ def _pictures(
     name, dim = run.problem.name, run.grid.dim
     if dim == 1:
         path = context.figure(name, draw_line(run.grid.coordinates()[0], t, u, true))
-        dots = "; dots are the closed form." if run.problem.truth else "."
+        closed = run.problem.truth is not None and not run.parameters
+        held = "the closed form" if closed else "the same with half the step"
+        dots = "." if true is None else f"; dots are {held}."
         return (Figure(str(path), f"Left: the field over space and time. Right: first and last field{dots}"),)
     where = " on the three middle planes" if dim == 3 else ""
     stills = context.figure(name, draw_stills(t, u))

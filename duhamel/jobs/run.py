@@ -20,6 +20,13 @@ def end_time(wish: Wish, usual: float, what: str) -> float:
     return t1
 
 
+def at_least(points: int, least: int) -> int:
+    """Points of a grid, along each axis."""
+    if points < least:
+        raise ValueError(f"points = {points}; take at least {least} points along each axis.")
+    return points
+
+
 def costs(steps: int, first: float, again: float) -> tuple[Record, ...]:
     return (
         Record("steps", steps),
@@ -44,6 +51,7 @@ def drift(
     return found, (
         Figure(
             str(path),
-            "How far integrals are from where they began: those that are conserved by rounding or the error in time.",
+            "Integrals over the box, relative to where they began. What the equation conserves changes by rounding or "
+            "by the error in time; of the others this is their course.",
         ),
     )

@@ -1,12 +1,16 @@
 """`duhamel sample`: digits from the network that ships with the package, or points from an exact mixture."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
 
+from duhamel.core.extras import missing
+from duhamel.core.files import whole
+from duhamel.core.seed import check_seed
 from duhamel.demo.digits import digit_plan, draw_digits, draw_labels, quality_records
 from duhamel.diffusion import digits
 from duhamel.diffusion.exact import mixture
@@ -14,6 +18,7 @@ from duhamel.diffusion.plans.registry import build, find
 from duhamel.diffusion.sampling import sample as draw_samples
 from duhamel.diffusion.schedule import VP
 from duhamel.report.chapter import Chapter, Figure
+from duhamel.report.console import say
 from duhamel.report.context import Context
 from duhamel.report.figure import PALETTE, style
 from duhamel.report.folder import DEFAULT_ROOT, Run
@@ -21,6 +26,7 @@ from duhamel.report.nearest import nearest
 from duhamel.report.record import Record
 
 from .perform import perform
+from .wish import given
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -43,13 +49,14 @@ def sample(source: str, wish: Wish = Wish(), *, name: str | None = None, root: s
     """Draw samples, say how good they are, and leave them in the run as samples.npy."""
     if source not in SOURCES:
         raise ValueError(f"nothing is sampled under the name {source!r}; {nearest(source, SOURCES)}")
+    check_seed(wish.seed)
     if wish.n < 1:
         raise ValueError(f"n = {wish.n}; draw at least one sample.")
     if wish.label is not None and not (source == "digits" and 0 <= wish.label <= 9):
         raise ValueError(f"label = {wish.label}; it names a digit, 0 to 9, of `duhamel sample digits`.")
     find(wish.plan)
     digit_plan(wish.plan, wish.steps)  # a mistake in the wish stops here, before a folder is made
-    run = Run.create(name or f"sample-{source}", {"command": "sample", "source": source, **vars(wish)}, root)
+    run = Run.create(given(name, f"sample-{source}"), {"command": "sample", "source": source, **vars(wish)}, root)
     work = sample_digits if source == "digits" else sample_mixture
     return perform(run, f"sample {source}", lambda context: work(context, wish))
 
@@ -59,12 +66,16 @@ def sample_digits(context: Context, wish: Wish) -> Chapter:
     context.progress(f"{wish.n} digits by {wish.steps} steps of {wish.plan}", None)
     images = np.asarray(draw_labels(digit_plan(wish.plan, wish.steps), labels, jax.random.key(wish.seed)))
     _keep(context, images)
-    found = digits.quality(images, labels) if wish.n >= 20 else None
+    judged = find_spec("sklearn") is not None
+    found = digits.quality(images, labels) if wish.n >= 20 and judged else None
     records = () if found is None else (Record("read as what was asked for", 100 * found["accuracy"], "%"),)
     figure = Figure(str(context.figure("digits", draw_digits(images[:200]))), "Drawn digits, in the order asked for.")
     text = f"{wish.n} handwritten digits of 8 by 8 pixels, drawn from noise in {wish.steps} steps of {wish.plan}."
     more = () if found is None else quality_records(found)
-    return Chapter("digits", "Digits from noise", text, records=(*records, *more), figures=(figure,))
+    unsaid = () if judged else (f"How good they are is not said: {missing('that', 'scikit-learn', 'data')}",)
+    for sentence in unsaid:
+        say(sentence)
+    return Chapter("digits", "Digits from noise", text, text=unsaid, records=(*records, *more), figures=(figure,))
 
 
 def sample_mixture(context: Context, wish: Wish) -> Chapter:
@@ -92,7 +103,8 @@ def sample_mixture(context: Context, wish: Wish) -> Chapter:
 
 def _keep(context: Context, samples: np.ndarray) -> None:
     if context.run is not None:
-        np.save(context.run.folder / "samples.npy", samples)
+        with whole(context.run.folder / "samples.npy") as draft, draft.open("wb") as file:
+            np.save(file, samples)
 
 
 def _draw_points(ours: np.ndarray, true: np.ndarray) -> "Drawing":

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-import jax
-
+from duhamel.core.precision import enable_x64
 from duhamel.report.chapter import Chapter
 from duhamel.report.folder import DEFAULT_ROOT, Run
 from duhamel.report.nearest import nearest
@@ -11,7 +10,7 @@ from duhamel.report.record import check_json
 
 from . import conserved, ordinary, partial, steady
 from .perform import perform
-from .wish import Wish as Wish
+from .wish import Wish as Wish, given
 
 
 def solve_equation(
@@ -27,7 +26,7 @@ def solve_equation(
     known = [*ordinary.ORDINARY, *partial.PARTIAL, *conserved.CONSERVED, *steady.STEADY]
     if equation not in known:
         raise ValueError(f"no equation is called {equation!r}; {nearest(equation, known)}")
-    with jax.enable_x64(True):
+    with enable_x64(True):
         if equation in ordinary.ORDINARY:  # mistakes in the wish stop here, before a folder is made
             work = ordinary.prepare(ordinary.ORDINARY[equation], wish)
         elif equation in conserved.CONSERVED:
@@ -36,5 +35,7 @@ def solve_equation(
             work = steady.prepare(equation, wish)
         else:
             work = partial.prepare(partial.PARTIAL[equation], wish)
-        run = Run.create(name or f"solve-{equation}", {"command": "solve", "equation": equation, **vars(wish)}, root)
+        run = Run.create(
+            given(name, f"solve-{equation}"), {"command": "solve", "equation": equation, **vars(wish)}, root
+        )
         return perform(run, f"solve {equation}", work, json=json)

@@ -15,7 +15,7 @@ from duhamel.report.measurement import number
 from duhamel.report.nearest import nearest
 from duhamel.report.record import Record
 
-from .wish import Wish, timed
+from .wish import Wish, given, timed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -89,7 +89,8 @@ STEADY: dict[str, tuple[str, int, Callable | None]] = {
 def prepare(name: str, wish: Wish) -> Callable[[Context], Chapter]:
     """Check the wish; what comes back solves, draws and tells."""
     formula, points, make = STEADY[name]
-    n = wish.points or points
+    wish.numbers(name, {})
+    n = given(wish.points, points)
     if n < 8:
         raise ValueError(f"points = {n}: take at least 8 along each axis.")
     if wish.steps is not None:

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from duhamel.core.seed import check_seed
 from duhamel.report.chapter import Chapter, Figure
 from duhamel.report.context import Context
 from duhamel.report.folder import DEFAULT_ROOT, Run
@@ -13,6 +14,7 @@ from duhamel.report.record import Record
 
 from .curves import draw_losses
 from .perform import perform
+from .wish import given
 
 
 def train(
@@ -30,6 +32,7 @@ def train(
     """
     if job not in (*JOBS, "emulator"):
         raise ValueError(f"nothing is trained under the name {job!r}; {nearest(job, (*JOBS, 'emulator'))}")
+    check_seed(seed)
     if steps is not None and steps < 1:
         raise ValueError(f"steps = {steps}; make at least one.")
     if job == "emulator":
@@ -40,7 +43,7 @@ def train(
         raise ValueError(f"{job} is no emulator; leave out {', '.join(f'--{option}' for option in emulator)}.")
     if job == "hare-lynx" and (steps is not None or seed != 0):
         raise ValueError("hare-lynx is a fixed study of three models and seven years; leave out --steps and --seed.")
-    run = Run.resume(name or f"train-{job}", {"command": "train", "job": job, "steps": steps, "seed": seed}, root)
+    run = Run.resume(given(name, f"train-{job}"), {"command": "train", "job": job, "steps": steps, "seed": seed}, root)
     return perform(run, f"train {job}", partial(JOBS[job], run, steps, seed), log=False)  # `fit` writes metrics.jsonl
 
 
@@ -50,7 +53,7 @@ def _digits(run: Run, steps: int | None, seed: int, context: Context) -> Chapter
     def tell(done: int, total: int) -> None:
         context.progress(f"step {done} of {total}", done / total)
 
-    done = digits.train(run.folder, steps or digits.STEPS, seed=seed, progress=tell)
+    done = digits.train(run.folder, digits.STEPS if steps is None else steps, seed=seed, progress=tell)
     checked = [m for m in done.metrics if "held_out" in m]
     records = (
         Record("steps", done.step),

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from duhamel.core.extras import missing
 from duhamel.core.path import HermitePath, Path
 from duhamel.train.data import Batches
 from duhamel.train.fit import fit
@@ -94,7 +95,7 @@ def _folder() -> File:
             folder = File(place) / "datasets" / "data" / "JapaneseVowels"
             if folder.is_dir():
                 return folder
-    raise ModuleNotFoundError('the vowels are shipped by sktime: pip install "duhamel[data]".')
+    raise missing("the set of vowels", "sktime or aeon, which ship it", "data")
 
 
 def paths(data: Vowels) -> Path:

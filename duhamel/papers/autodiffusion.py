@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from duhamel.core.precision import enable_x64
+
 from .card import Card, Context, Measurement, Verdict
 
 SHARE = 0.7  # of the arithmetic that may be left
@@ -12,10 +14,9 @@ STEPS = 8  # of the digits' sampler
 
 
 def check(context: Context) -> Sequence[Measurement]:
-    import jax
 
     context.progress("times on six modes", 0.0)
-    with jax.enable_x64(True):
+    with enable_x64(True):
         found = _times(context)
     context.progress("blocks of the digits' network", 0.5)
     return [*found, *_blocks(context)]

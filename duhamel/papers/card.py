@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from duhamel.core.precision import enable_x64
 from duhamel.report.context import Context as Context
 from duhamel.report.measurement import Measurement as Measurement
 
@@ -47,10 +48,8 @@ class Card:
 
 def in_turn(context: Context, parts: Sequence[Callable[[Context], list[Measurement]]]) -> list[Measurement]:
     """Measurements of the parts of a check, in double precision, each named in the progress."""
-    import jax
-
     found: list[Measurement] = []
-    with jax.enable_x64(True):
+    with enable_x64(True):
         for i, part in enumerate(parts):
             context.progress(part.__name__.replace("_", " "), i / len(parts))
             found += part(context)

@@ -8,6 +8,8 @@ SSP Runge-Kutta of order 3.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from duhamel.core.precision import enable_x64
+
 from .card import Card, Context, Measurement
 
 if TYPE_CHECKING:
@@ -17,10 +19,9 @@ LEFT, RIGHT = (1.0, 0.0, 0.0, 0.0, 0.75, 1.0, 0.0, 1.0), (0.125, 0.0, 0.0, 0.0, 
 
 
 def check(context: Context) -> Sequence[Measurement]:
-    import jax
 
     found: list[Measurement] = []
-    with jax.enable_x64(True):
+    with enable_x64(True):
         context.progress("Alfven waves", 0.0)
         found += waves(context)
         context.progress("Brio and Wu's shock tube", 0.4)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+from duhamel.core.precision import enable_x64
+
 from .card import Card, Context, Measurement, Verdict
 
 
@@ -81,14 +83,13 @@ def _black_box(bench: Any, calls: int) -> tuple[int, float]:
 
 def _adaptive(bench: Any) -> list[tuple[float, float]]:
     """(mean calls, error) of adaptive DPM-Solver-23 at three tolerances."""
-    import jax
     import jax.numpy as jnp
     import numpy as np
 
     from duhamel.diffusion.adaptive import dpm_solver_adaptive
 
     results = []
-    with jax.enable_x64(True):
+    with enable_x64(True):
         for tolerance in (1e-1, 1e-2, 1e-3):
             found = dpm_solver_adaptive(
                 bench.data.denoiser, bench.schedule, jnp.asarray(bench.x), rtol=tolerance, atol=0.1 * tolerance

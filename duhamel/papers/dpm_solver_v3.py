@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from duhamel.core.precision import enable_x64
+
 from .card import Card, Context, Measurement
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ def check(context: Context) -> Sequence[Measurement]:
         context.progress(f"{label}, statistics", i / 2)
         data = six_modes(schedule)
         bench = Bench(data, points=500 if context.fast else 2000, t_min=schedule.t_min, reference=400)
-        with jax.enable_x64(True):
+        with enable_x64(True):
             found = _statistics(bench, data.sample(jax.random.key(0), samples))
         context.progress(f"{label}, samplers", (i + 0.5) / 2)
         errors = {name: [bench.error(bench.build(b, n, **o)) for n in CALLS] for name, (b, o) in RIVALS.items()}
@@ -103,7 +105,7 @@ def _gaussian() -> Measurement:
 
     schedule = VP()
     data = gaussian(schedule, [0.7, -1.2], [0.3, 1.5])
-    with jax.enable_x64(True):
+    with enable_x64(True):
         found = model_statistics(data.denoiser, schedule, data.sample(jax.random.key(0), 1000), jax.random.key(1))
     plan = build("dpm-solver-v3", schedule, 1, order=1, corrector=False, statistics=found)
     x = np.random.default_rng(0).standard_normal((200, 2)) * schedule.sigma(schedule.t_max)

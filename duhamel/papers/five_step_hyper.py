@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from duhamel.core.precision import enable_x64
+
 from .card import Card, Context, Measurement, Verdict
 
 DIGITS = 4  # steps on the digits, where the whole network is not yet as good as with many
@@ -14,10 +16,9 @@ GAINS = ((1.0, 0.95), (0.95, 1.0), (0.95, 0.95), (1.0, 1.05))
 
 
 def check(context: Context) -> Sequence[Measurement]:
-    import jax
 
     context.progress("six modes", 0.0)
-    with jax.enable_x64(True):
+    with enable_x64(True):
         found = _modes(context)
     context.progress("digits", 0.5)
     return [*found, *_digits(context)]

@@ -12,6 +12,7 @@ alone; its gradient goes through the time steps of the engine. The forward solve
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from duhamel.core.precision import enable_x64
 from duhamel.report.figure import PALETTE, style
 
 from .card import Card, Context, Measurement
@@ -23,10 +24,9 @@ A, V, TIMES = 0.7, 1.2, (0.4, 1.0)  # truth; the front starts at s = v t
 
 
 def check(context: Context) -> Sequence[Measurement]:
-    import jax
     import numpy as np
 
-    with jax.enable_x64(True):
+    with enable_x64(True):
         context.progress("forward", 0.0)
         errors = [forward_error(n) for n in ((8, 16) if context.fast else (8, 16, 32))]
         order = float(np.log2(errors[-2] / errors[-1]))

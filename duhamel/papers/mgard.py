@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from duhamel.core.precision import enable_x64
+
 from .card import Card, Context, Measurement
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ def trajectories(context: Context) -> "dict[str, np.ndarray]":
         return np.asarray(pde.solve(equation, grid, u0, ts, **how).x, np.float32)
 
     n, frames = (64, 17) if context.fast else (256, 65)
-    with jax.enable_x64(True):
+    with enable_x64(True):
         flow = fields(pde.NavierStokes2D(), pde.periodic((n, n), 2 * np.pi), "apebench", 8.0, frames, 10)
         found = {
             "Burgers, 1-D": fields(pde.Burgers(), pde.periodic(512, 2 * np.pi), "pdebench", 2.0, 101, 20),

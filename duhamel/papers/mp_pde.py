@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from duhamel.core.precision import enable_x64
+
 from .card import Card, Context, Measurement, Verdict
 
 CELLS, WINDOW, START = 40, 25, 50  # frames in and out of a call; the paper counts errors from frame 50 on
@@ -110,7 +112,6 @@ def _accuracy(size: Size, total: dict[str, float]) -> list[Measurement]:
 
 
 def _set(context: Context, samples: int, seed: int, fine: int) -> Set:
-    import jax
     import numpy as np
 
     from duhamel.pde.emulate.family import FAMILIES, problems, truth
@@ -119,7 +120,7 @@ def _set(context: Context, samples: int, seed: int, fine: int) -> Set:
     begin = time.perf_counter()
     fields = truth(FAMILIES["e2"], samples, fine, seed, fine)
     seconds = time.perf_counter() - begin
-    with jax.enable_x64(True):
+    with enable_x64(True):
         beta = np.asarray(problems(FAMILIES["e2"], samples, seed).parameters)[:, 1:2]
     return Set(fields, (beta / 0.2).astype(np.float32), seconds)
 
@@ -139,7 +140,7 @@ def _weno5(tests: int, cells: int = CELLS, grids: Callable | None = None) -> Any
     from duhamel.pde.emulate.family import FAMILIES, in_cells, problems, stable_steps
 
     family = FAMILIES["e2"]
-    with jax.enable_x64(True):
+    with enable_x64(True):
         given = problems(family, tests, 0)
         if grids is not None:
             given = eqx.tree_at(lambda p: p.forcing, given, jax.vmap(grids)(given.forcing))
@@ -273,7 +274,7 @@ def _cost(test: Set, emulator: Any, data: float, training: float) -> Measurement
 
     family, truth = FAMILIES["e2"], test.averages(_even(test))
     samples, past, after = len(truth), truth[:, START - WINDOW : START], truth[:, START:]
-    with jax.enable_x64(True):  # the same draws as the truth's
+    with enable_x64(True):  # the same draws as the truth's
         drawn = problems(family, samples, 0)
     given = jax.tree.map(lambda a: np.asarray(a, np.float32), drawn)
     network = lambda: forecast(emulator, past, after.shape[1], test.condition, samples)  # noqa: E731

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from duhamel.core.precision import enable_x64
+
 from .card import Card, Context, Measurement
 
 if TYPE_CHECKING:
@@ -76,9 +78,8 @@ def _rivals() -> dict[int, list["TASE"]]:
 
 
 def check(context: Context) -> Sequence[Measurement]:
-    import jax
 
-    with jax.enable_x64(True):
+    with enable_x64(True):
         return _measure(context)
 
 

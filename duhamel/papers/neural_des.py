@@ -15,6 +15,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from duhamel.core.precision import enable_x64
+
 from .card import Card, Context, Measurement, Verdict
 
 LOW = ("Euler", "Midpoint", "Heun", "Ralston", "Bosh3", "RK4")
@@ -22,11 +24,10 @@ HIGH = ("Dopri5", "Tsit5", "Verner6", "Verner7", "Dopri8", "Verner8", "Verner9")
 
 
 def check(context: Context) -> Sequence[Measurement]:
-    import jax
 
     context.progress("slopes of the tableaux", 0.0)
     excess = {name: _slope(name) for name in (*LOW, *HIGH)}
-    with jax.enable_x64(True):
+    with enable_x64(True):
         context.progress("gradients", 0.2)
         difference, unrolled = _gradients()
         stochastic = _stochastic(context)

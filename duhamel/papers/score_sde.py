@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from duhamel.core.precision import enable_x64
+
 from .card import Card, Context, Measurement, Verdict
 
 
@@ -124,7 +126,7 @@ def _likelihood(data: Any) -> tuple[float, float]:
     from duhamel.diffusion.likelihood import log_likelihood
 
     schedule = data.schedule
-    with jax.enable_x64(True):
+    with enable_x64(True):
         x = data.sample(jax.random.key(0), 400, schedule.t_min)
         truth = np.asarray(data.log_density(schedule.t_min, x))
         exact = np.asarray(log_likelihood(data.denoiser, schedule, x)) - truth

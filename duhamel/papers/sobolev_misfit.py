@@ -9,6 +9,8 @@ shifted wavelets has side lobes, where a descent gets stuck ("cycle skipping"), 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from duhamel.core.precision import enable_x64
+
 from .card import Card, Context, Measurement, Verdict
 
 if TYPE_CHECKING:
@@ -20,9 +22,8 @@ STEP = 0.02  # of the speed: the first of a descent
 
 
 def check(context: Context) -> Sequence[Measurement]:
-    import jax
 
-    with jax.enable_x64(True):
+    with enable_x64(True):
         context.progress("norms", 0.0)
         found = norms()
         context.progress("deblurring", 0.1)

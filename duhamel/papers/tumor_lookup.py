@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from duhamel.core.precision import enable_x64
 from duhamel.report.figure import PALETTE, style
 
 from .card import Card, Context, Measurement
@@ -25,11 +26,10 @@ NOISE = 0.2  # per point, of cell densities between 0 and 1
 
 
 def check(context: Context) -> Sequence[Measurement]:
-    import jax
     import numpy as np
 
     size, patients = (1250, 24) if context.fast else (5000, 48)
-    with jax.enable_x64(True):
+    with enable_x64(True):
         rng = np.random.default_rng(0)
         context.progress(f"library of {size}", 0.0)
         known, library = simulate(rng, size)

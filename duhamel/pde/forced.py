@@ -18,6 +18,7 @@ import numpy as np
 from jax.core import Tracer
 
 from duhamel.core.linear import Linear, like
+from duhamel.core.precision import enable_x64
 from duhamel.core.types import Field, Spectrum
 
 from .axes.base import Axis
@@ -60,7 +61,7 @@ class Manufactured(Equation):
         """The equation's own checks, and whether u* satisfies the conditions at the walls."""
         self.equation.check(grid)
         if isinstance(grid, Space):
-            with jax.enable_x64(True), jax.ensure_compile_time_eval():
+            with enable_x64(True), jax.ensure_compile_time_eval():
                 for axis in range(grid.dim):
                     self._check_walls(grid, axis)
 
@@ -107,7 +108,7 @@ class Manufactured(Equation):
 
     def exact(self, grid: Box, t: float | int) -> np.ndarray:
         """u* at the points."""
-        with jax.enable_x64(True):
+        with enable_x64(True):
             return np.asarray(self._at_points(grid, jnp.asarray(float(t))))
 
     def nonlinear(self, grid: Box) -> Callable:

@@ -61,18 +61,50 @@ class Chapter:
         }
 
     @classmethod
-    def from_dict(cls, stored: Mapping[str, Any]) -> "Chapter":
-        return cls(
-            id=stored["id"],
-            title=stored["title"],
-            question=stored["question"],
-            headline=stored["headline"] and Measurement.from_dict(stored["headline"]),
-            text=tuple(stored["text"]),
-            records=tuple(Record.from_dict(record) for record in stored["records"]),
-            figures=tuple(Figure(**figure) for figure in stored["figures"]),
-            tables=tuple(
-                Table(tuple(t["columns"]), tuple(tuple(row) for row in t["rows"]), t["caption"])
-                for t in stored["tables"]
-            ),
-            seconds=stored["seconds"],
-        )
+    def from_dict(cls, stored: Any) -> "Chapter":
+        """The inverse of `as_dict`; a ValueError says what of it is no chapter."""
+        try:
+            found = _chapter(stored)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"this is no chapter of a report ({type(error).__name__}: {error}).") from None
+        _check(found)
+        return found
+
+
+def _chapter(stored: Mapping[str, Any]) -> Chapter:
+    return Chapter(
+        id=stored["id"],
+        title=stored["title"],
+        question=stored["question"],
+        headline=stored["headline"] and Measurement.from_dict(stored["headline"]),
+        text=tuple(stored["text"]),
+        records=tuple(Record.from_dict(record) for record in stored["records"]),
+        figures=tuple(Figure(**figure) for figure in stored["figures"]),
+        tables=tuple(
+            Table(tuple(t["columns"]), tuple(tuple(row) for row in t["rows"]), t["caption"]) for t in stored["tables"]
+        ),
+        seconds=stored["seconds"],
+    )
+
+
+def _check(chapter: Chapter) -> None:
+    """Types of what a file held: the page, which is made last, relies on them."""
+    number, cell = int | float, int | float | str | None
+    texts = [chapter.id, chapter.title, chapter.question, *chapter.text]
+    texts += [text for figure in chapter.figures for text in (figure.path, figure.caption)]
+    texts += [text for table in chapter.tables for text in (table.caption, *table.columns)]
+    texts += [text for record in chapter.records for text in (record.name, record.unit)]
+    cells = [value for table in chapter.tables for row in table.rows for value in row]
+    cells += [record.value for record in chapter.records]
+    numbers: list[Any] = [chapter.seconds, *(r.error for r in chapter.records if r.error is not None)]
+    if chapter.headline is not None:
+        texts += [chapter.headline.name, chapter.headline.unit, chapter.headline.note]
+        numbers += [chapter.headline.value, chapter.headline.low, chapter.headline.high]
+    for values, kind, word in (
+        (texts, str, "text"),
+        (cells, cell, "a number or a word"),
+        (numbers, number, "a number"),
+    ):
+        for value in values:
+            if not isinstance(value, kind):
+                raise ValueError(f"this is no chapter of a report: {value!r} stands where {word} belongs.")

@@ -1,5 +1,6 @@
 """What a command says on the terminal: tables, and live progress over named steps. Plain lines where nobody watches."""
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
@@ -10,6 +11,7 @@ from .page import duration
 from .record import Record
 
 WIDTH = 120  # of a table that goes to a file or a pipe
+EVERY = 30.0  # seconds between two lines of progress that goes there
 
 Progress = Callable[[str, float | None], None]
 
@@ -56,29 +58,42 @@ class Steps:
         self.began: dict[str, float] = {}
         self.tasks: dict[str, Any] = {}
         self.bars = None
+        self.now: dict[str, str] = {}  # what was last told of every step that runs
+        self.done = threading.Event()
 
     def __enter__(self) -> "Steps":
         console = _console()
         if console.is_terminal:
-            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-            columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
-            self.bars = Progress(*columns, TextColumn("{task.fields[note]}"), console=console)
+            self.bars = _bars(console)
             self.bars.start()
+        else:
+            threading.Thread(target=self._beat, daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.done.set()
         if self.bars is not None:
             self.bars.stop()
+
+    def _beat(self) -> None:
+        """Where nobody watches a bar move: a line now and then, so that a log shows that work goes on, and how far."""
+        while not self.done.wait(EVERY):
+            for name, told in list(self.now.items()):
+                say(f"{name}: {told}after {duration(time.perf_counter() - self.began[name])}")
 
     def start(self, name: str) -> Progress:
         """Begin a step; what is returned tells how it goes: report(what, fraction or None)."""
         self.began[name] = time.perf_counter()
         if self.bars is None:
             say(f"{name} ...")
-            return lambda what, fraction=None: None
+            self.now[name] = ""
+
+            def note(what: str, fraction: float | None = None) -> None:
+                self.now[name] = f"{what}, " if fraction is None else f"{what}, {100 * fraction:.0f} %, "
+
+            return note
         bars, task = self.bars, self._task(name)
 
         def report(what: str, fraction: float | None = None) -> None:
@@ -87,6 +102,7 @@ class Steps:
         return report
 
     def finish(self, name: str, note: str) -> None:
+        self.now.pop(name, None)
         if self.bars is None:
             took = f" ({duration(time.perf_counter() - self.began[name])})" if name in self.began else ""
             say(f"{name}: {note}{took}")
@@ -101,6 +117,22 @@ class Steps:
             width = max(map(len, self.names))
             self.tasks[name] = self.bars.add_task(name.ljust(width), total=None, note="")
         return self.tasks[name]
+
+
+def _bars(console: Any) -> Any:
+    """Name, bar and time keep their width on a narrow terminal; the note goes on below."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.table import Column
+
+    bar = 24 if console.width >= 100 else 10
+    note = Column(ratio=1, overflow="fold")
+    columns = (
+        TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=bar, table_column=Column(min_width=bar)),
+        TimeElapsedColumn(table_column=Column(min_width=7, no_wrap=True)),
+        TextColumn("{task.fields[note]}", table_column=note),
+    )
+    return Progress(*columns, console=console, expand=True)
 
 
 def _console() -> Any:

@@ -133,7 +133,7 @@ def draw_drift(t: np.ndarray, kept: Mapping[str, np.ndarray]) -> "Figure":
         if max(float(np.abs(v / v[0] - 1).max()) for v in kept.values()) < 0.01:
             place.set_yscale("symlog", linthresh=1e-12)
             place.locator_params(axis="y", numticks=7)
-        place.set(xlabel="t", title="Relative change of the invariants")
+        place.set(xlabel="t", title="Relative change of integrals")
         place.legend()
     return figure
 

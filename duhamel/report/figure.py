@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from duhamel.core.files import whole
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -54,6 +56,8 @@ def save_svg(figure: "Figure", path: Path) -> None:
     """Save and close. No date inside, so that the same run writes the same file."""
     import matplotlib.pyplot as plt
 
-    with style():
-        figure.savefig(path, format="svg", metadata={"Date": None})
-    plt.close(figure)
+    try:
+        with style(), whole(path) as draft:
+            figure.savefig(draft, format="svg", metadata={"Date": None})
+    finally:
+        plt.close(figure)

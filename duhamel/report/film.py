@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from duhamel.core.files import whole
+
 from .figure import style
 
 if TYPE_CHECKING:
@@ -38,10 +40,13 @@ def save_film(figure: "Figure", update: Callable[[int], None], frames: int, path
         figure.canvas.draw()
         figure.set_layout_engine("none")  # laid out once: nothing jumps, and frames are drawn faster
         step = -(-frames // FRAMES)
-        while (kept := write(path, "pillow", step)) > 8 and path.stat().st_size > SIZE:
-            step = max(step + 1, -(-step * path.stat().st_size // SIZE))
+        with whole(path) as draft:
+            while (kept := write(draft, "pillow", step)) > 8 and draft.stat().st_size > SIZE:
+                step = max(step + 1, -(-step * draft.stat().st_size // SIZE))
         if writers.is_available("ffmpeg"):
-            write(path.with_suffix(".mp4"), "ffmpeg", -(-frames // FRAMES))
-        figure.savefig(path.with_suffix(".png"), dpi=2 * DPI)
+            with whole(path.with_suffix(".mp4")) as draft:
+                write(draft, "ffmpeg", -(-frames // FRAMES))
+        with whole(path.with_suffix(".png")) as draft:
+            figure.savefig(draft, dpi=2 * DPI, format="png")
     plt.close(figure)
     return kept

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from duhamel.core.files import DRAFT, is_full, readable, sweep, unwritten
+
 from .record import plain, write_text
 
 if TYPE_CHECKING:
@@ -36,11 +38,13 @@ class Run:
             try:
                 folder.mkdir(parents=True)
             except FileExistsError:
-                continue
+                if not _barely_begun(folder):
+                    continue
             except OSError as error:
                 raise _unwritable(folder, error) from error
             run = cls(folder)
-            run._claim()
+            if not (run._claim() and _barely_begun(folder)):  # another process was quicker
+                continue
             run.write_json("config.json", config)
             return run
         raise OSError(f"{root} holds 9999 runs named {name}; delete some or choose another name.")
@@ -52,9 +56,20 @@ class Run:
         _check_name(name)
         for folder in reversed(_attempts(Path(root), name)):
             run = cls(folder)
-            if run.config == plain(config) and not run.finished and run._claim():
+            asked_the_same = run.config == plain(config) or _barely_begun(folder)
+            if asked_the_same and not run.finished and run._claim():
+                run._tidy()
+                if run.config is None:
+                    run.write_json("config.json", config)
                 return run
         return cls.create(name, config, root)
+
+    @classmethod
+    def finished_as(cls, name: str, config: Mapping[str, Any], root: str | Path = DEFAULT_ROOT) -> "Run | None":
+        """The newest finished root/NAME (-2, -3, ...) that was asked the same."""
+        _check_name(name)
+        runs = (cls(folder) for folder in reversed(_attempts(Path(root), name)))
+        return next((run for run in runs if run.finished and run.config == plain(config)), None)
 
     @property
     def config(self) -> Any:
@@ -81,6 +96,13 @@ class Run:
         weakref.finalize(self, os.close, lock)
         return True
 
+    def _tidy(self) -> None:
+        """Delete the drafts that killed processes left; whoever holds the lock is the only one who writes here."""
+        for folder in (self.folder, *(path for path in self.folder.iterdir() if path.is_dir())):
+            sweep(folder)
+            for draft in folder.glob(".*.plan.*"):  # of `Plan.save`
+                draft.unlink()
+
     def subfolder(self, name: str) -> Path:
         folder = self.folder / name
         try:
@@ -92,11 +114,12 @@ class Run:
     def log(self, **metrics: Any) -> None:
         """Append one line to metrics.jsonl."""
         line = json.dumps(plain({"time": round(time.time(), 3), **metrics}), allow_nan=False, ensure_ascii=False)
+        path = self.folder / "metrics.jsonl"
         try:
-            with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            with path.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
         except OSError as error:
-            raise _unwritable(self.folder / "metrics.jsonl", error) from error
+            raise (unwritten(path, error, len(line)) if is_full(error) else _unwritable(path, error)) from error
 
     def figure(self, name: str, figure: "Figure") -> str:
         """Save a matplotlib figure as figures/NAME.svg, close it, and return that path, relative to the run."""
@@ -121,9 +144,17 @@ class Run:
     def read_json(self, name: str) -> Any:
         """What root/NAME/name holds; None when it is missing or not JSON."""
         try:
-            return json.loads((self.folder / name).read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return json.loads(readable(self.folder / name).read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
             return None
+
+
+def inside(folder: Path, path: str | Path) -> Path:
+    """A path as chapters name it, relative to the folder of their run; one that leads out of it is refused."""
+    found = (folder / path).resolve()
+    if not found.is_relative_to(folder.resolve()):
+        raise ValueError(f"{str(path)!r} leads out of {folder}; the files of a run lie in its folder.")
+    return found
 
 
 def _attempts(root: Path, name: str) -> list[Path]:
@@ -134,6 +165,14 @@ def _attempts(root: Path, name: str) -> list[Path]:
         if number.isdecimal():
             numbered[int(number)] = folder
     return [numbered[number] for number in sorted(numbered) if numbered[number].is_dir()]
+
+
+def _barely_begun(folder: Path) -> bool:
+    """Whether its maker wrote no file there yet, and may have died before it did: nothing in it is worth keeping."""
+    try:
+        return all(path.name == ".lock" or DRAFT.fullmatch(path.name) for path in folder.iterdir())
+    except OSError:
+        return False
 
 
 def _check_name(name: str) -> None:

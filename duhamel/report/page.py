@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from .chapter import Chapter
-from .folder import Run
+from .folder import Run, inside
 from .measurement import number
 from .record import write_text
 
@@ -34,7 +34,7 @@ def render(folder: Path, title: str, lede: str, chapters: Sequence[Chapter], com
     )
     environment.filters["number"] = number
     environment.filters["duration"] = duration
-    environment.filters["data_uri"] = lambda path: data_uri(folder / path)
+    environment.filters["data_uri"] = lambda path: data_uri(inside(folder, path))
     template = environment.from_string(files("duhamel.report").joinpath("page.html.j2").read_text(encoding="utf-8"))
     return template.render(
         title=title,

@@ -2,11 +2,12 @@
 
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from duhamel.core.files import regular, whole
 
 
 @dataclass(frozen=True)
@@ -48,22 +49,15 @@ def write_json(path: str | Path, records: Iterable[Record | Mapping[str, Any]]) 
 
 def check_json(path: str | Path | None) -> None:
     """Fail now, rather than after an hour of work, if records cannot be written there."""
-    if path is not None and not Path(path).exists():
+    if path is not None and not regular(path).exists():
         write_text(Path(path), "[]\n")
         Path(path).unlink()
 
 
 def write_text(path: Path, text: str) -> None:
     """Write the whole file or nothing: a reader, or a process killed half-way, never sees a part of it."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with whole(path) as draft:
         draft.write_text(text, encoding="utf-8")
-        os.replace(draft, path)
-    except OSError as error:
-        draft.unlink(missing_ok=True) if draft.parent.is_dir() else None
-        raise OSError(
-            f"cannot write {path}: {error.strerror}; name a file in a folder that exists and is writable."
-        ) from error
 
 
 def plain(value: Any) -> Any:

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from duhamel.core.precision import enable_x64
+
 from .forward import tangents_of_run
 from .pattern import Pattern
 from .plan import Plan, Segment
@@ -65,7 +67,7 @@ def tangents_of(family: Family, theta: np.ndarray) -> Any:
 def precision(x: Any) -> Any:
     """Float64 where the state is, whatever the process's own setting."""
     wide = any(np.result_type(leaf) in (np.float64, np.complex128) for leaf in jax.tree.leaves(x))
-    return jax.enable_x64(True) if wide else nullcontext()
+    return enable_x64(True) if wide else nullcontext()
 
 
 class Ends:

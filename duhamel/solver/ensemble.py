@@ -18,6 +18,7 @@ from .adjoint import Adjoint
 from .control import PID, Control
 from .event import Event
 from .failed import visible
+from .programs import bounded
 from .request import Request, prepare, request
 from .save import Save
 from .sharding import vary_together
@@ -93,6 +94,7 @@ def ensemble(
     width = None if chunk is None else checks.max_steps(chunk)
     keys = None if asked.noise is None else _keys(key, lanes)
     solution = _ensemble(asked, x0s, axes, keys, width)
+    bounded(_ensemble)
     if throw and isinstance(solution.status, Tracer):
         return visible(solution)
     if throw:

@@ -113,7 +113,7 @@ def judge(task: Task, state: State, env: Env, step: Step) -> tuple[Array, Array,
     h_next = jax.lax.stop_gradient(h * factor)
     if task.stops is not None:  # a step cut at a discontinuity says nothing against longer ones
         h_next = jnp.where(accept & step.stopping & (jnp.abs(h_next) < jnp.abs(step.uncut)), step.uncut, h_next)
-    return checkpoint_name((log_square, accept, bounded(control, h_next)), CHOSEN)
+    return _chosen(log_square), _chosen(accept), _chosen(bounded(control, h_next))
 
 
 def _judge_by_waves(task: Task, control: CFL, state: State, env: Env, step: Step) -> tuple[Array, Array, Array]:
@@ -124,7 +124,11 @@ def _judge_by_waves(task: Task, control: CFL, state: State, env: Env, step: Step
         good = good & ~env["failed"]
     shorter = 0.5 * step.h
     shorter = jnp.where(jnp.abs(shorter) < 2.0**-HALVINGS * jnp.abs(state.before[0]), 0.0, shorter)
-    return checkpoint_name((longest, good, jnp.where(good, longest, shorter)), CHOSEN)
+    return _chosen(longest), _chosen(good), _chosen(jnp.where(good, longest, shorter))
+
+
+def _chosen(leaf: Array) -> Array:
+    return checkpoint_name(leaf, CHOSEN)
 
 
 def by_waves(stepper: Stepper, control: CFL, t: Any, x: Any, span: Array) -> tuple[Array, Array]:

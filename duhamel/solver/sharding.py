@@ -19,10 +19,19 @@ def vary_together(tree: PyTree) -> PyTree:
 
     def one(leaf: Any) -> Any:
         missing = axes - _varies(leaf) if isinstance(leaf, jax.Array) else None
-        return jax.lax.pcast(leaf, tuple(missing), to="varying") if missing else leaf
+        return _vary(leaf, tuple(missing)) if missing else leaf
 
     return jax.tree.map(one, tree)
 
 
+def _vary(leaf: Array, axes: tuple) -> Array:
+    if hasattr(jax.lax, "pcast"):
+        return jax.lax.pcast(leaf, axes, to="varying")
+    return jax.lax.pvary(leaf, axes)  # before jax 0.9
+
+
 def _varies(leaf: Array) -> frozenset:
-    return frozenset(jax.typeof(leaf).manual_axis_type.varying)
+    kind = jax.typeof(leaf)
+    if hasattr(kind, "manual_axis_type"):
+        return frozenset(kind.manual_axis_type.varying)
+    return frozenset(getattr(kind, "vma", ()))  # its older name

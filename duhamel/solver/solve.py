@@ -19,6 +19,7 @@ from .control import PID, Control
 from .event import Event
 from .failed import visible
 from .loop import evaluations
+from .programs import bounded
 from .request import Request, prepare, request
 from .save import Save, read
 from .sharding import vary_together
@@ -96,6 +97,7 @@ def solve(
     check_start(asked.problem, x0, begin, asked.args)
     solution = _solve(asked, x0, key)
     if not isinstance(solution.status, Tracer):
+        bounded(_solve)
         solution = _trim(solution, asked.save)
         if throw:
             solution.raise_if_failed()

@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from duhamel.core.files import is_full, size
+
 FORMAT = "duhamel checkpoints 1"
 MARKER = "duhamel.json"
+PATIENCE = 60.0  # seconds that a checkpoint may take; more for large ones
 
 
 class CheckpointError(ValueError):
@@ -42,15 +46,14 @@ class Checkpoints:
     def _open(self) -> None:
         marker = self.folder / MARKER
         if not marker.exists():
-            if self.folder.exists() and any(self.folder.iterdir()):
+            begun = {MARKER + ".part"}  # all that a kill between the folder and its marker leaves
+            if self.folder.exists() and {path.name for path in self.folder.iterdir()} - begun:
                 raise CheckpointError(
                     f"checkpoint folder {self.folder} holds files that duhamel did not write (no {MARKER}); "
                     "choose an empty or new folder."
                 )
             self.folder.mkdir(parents=True, exist_ok=True)
-            scratch = self.folder / (MARKER + ".part")
-            scratch.write_text(json.dumps(self.marker, indent=1))
-            scratch.replace(marker)
+            self._write(MARKER, json.dumps(self.marker, indent=1))
             return
         self._compare(_read_marker(marker))
         for left in (*self.folder.glob("*.orbax-checkpoint-tmp*"), *self.folder.glob("*.part")):
@@ -74,25 +77,44 @@ class Checkpoints:
     @property
     def steps(self) -> list[int]:
         """Steps with a complete checkpoint, oldest first."""
+        if not self.folder.is_dir():
+            return []
         folders = (p for p in self.folder.iterdir() if p.is_dir() and p.name.isdecimal())
         return sorted(int(p.name) for p in folders if p.with_suffix(".sha256").exists())
 
     def save(self, step: int, state: Any) -> None:
+        """Write a checkpoint, and its digest last; an older one is deleted only after that."""
         if step in self.steps:
             return
-        arrays, target = _named(state), self.folder / str(step)
-        if target.exists():  # complete for orbax, but a kill came before its digest
-            shutil.rmtree(target)
-        checkpointer = _orbax()
-        checkpointer.save(target, arrays)
-        checkpointer.wait_until_finished()
-        checkpointer.close()
-        scratch = self.folder / f"{step}.part"
-        scratch.write_text(_digest(target) + "\n")
-        scratch.replace(target.with_suffix(".sha256"))
+        target, arrays = self.folder / str(step), _named(state)
+        try:
+            if target.exists():  # complete for orbax, but a kill came before its digest
+                shutil.rmtree(target)
+            _save(target, arrays)
+            self._write(f"{step}.sha256", _digest(target) + "\n")
+        except Exception as error:
+            raise CheckpointError(self._unsaved(target, arrays, error)) from error
         for old in self.steps[: -self.keep]:
             (self.folder / f"{old}.sha256").unlink()
-            shutil.rmtree(self.folder / str(old))
+            shutil.rmtree(self.folder / str(old), ignore_errors=True)
+
+    def _write(self, name: str, text: str) -> None:
+        scratch = self.folder / (name + ".part")
+        scratch.write_text(text)
+        scratch.replace(self.folder / name)
+
+    def _unsaved(self, target: Path, arrays: dict[str, np.ndarray], error: Exception) -> str:
+        """What went wrong, and what there still is; nothing of the checkpoint itself stays."""
+        for left in (target, *self.folder.glob("*.orbax-checkpoint-tmp*"), *self.folder.glob("*.part")):
+            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+        there = self.steps
+        kept = f"the checkpoint of step {there[-1]} is kept" if there else "there is no earlier one"
+        need = size(sum(a.nbytes for a in arrays.values()))
+        if is_full(error):
+            why, remedy = f"the disk is full, and its arrays alone take {need}", "make room"
+        else:
+            why, remedy = str(error).split("\n")[0][:160] or type(error).__name__, "see that the folder stays in place"
+        return f"checkpoint {target} cannot be written ({why}); {kept}: {remedy}, and run the same again."
 
     def restore(self, state: Any) -> tuple[int, Any]:
         """(step, state) of the newest checkpoint, or (0, state) when there is none."""
@@ -118,10 +140,39 @@ class Checkpoints:
         raise CheckpointError(f"checkpoint {target} is damaged: its digest differs; delete {digest} to {earlier}.")
 
 
+def _save(target: Path, arrays: dict[str, np.ndarray]) -> None:
+    """By orbax, which writes in threads of its own and may wait for ever for a folder that somebody deleted: in a
+    thread that is left behind after `PATIENCE`, or after what a megabyte a second would take."""
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        checkpointer = _orbax()
+        try:
+            checkpointer.save(target, arrays)
+            checkpointer.wait_until_finished()
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            checkpointer.close()
+
+    bound = max(PATIENCE, sum(a.nbytes for a in arrays.values()) / 1e6)
+    thread, told = threading.Thread(target=work, daemon=True), threading.excepthook
+    threading.excepthook = lambda args: None  # its threads print what is raised here as well
+    try:
+        thread.start()
+        thread.join(bound)
+    finally:
+        threading.excepthook = told
+    if thread.is_alive():
+        raise TimeoutError(f"nothing came in {bound:.0f} seconds")
+    if failed:
+        raise failed[0]
+
+
 def _orbax() -> Any:
     import orbax.checkpoint as ocp  # heavy, and only runs with a folder need it
 
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # errors are raised here, in one sentence
     return ocp.StandardCheckpointer()
 
 

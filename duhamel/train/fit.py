@@ -1,6 +1,7 @@
 """Training: one loop, read top to bottom."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Int, PRNGKeyArray
+
+from duhamel.core.files import only_writer
 
 from .checkpoint import CheckpointError, Checkpoints
 from .ema import EMA
@@ -69,34 +72,48 @@ def fit(
     Raises FloatingPointError when the loss is no longer finite; the last checkpoint stays as it was.
     """
     _check(steps, scan, checkpoint_every)
-    floats, rest = eqx.partition(model, eqx.is_inexact_array)
-    state = State(floats, floats if ema else None, optimiser.init(floats))
-    done, metrics, checkpoints = 0, Metrics(None), None
-    if folder is not None:
-        checkpoints, done, state, metrics = _resume(Path(folder), state, key, steps)
+    with _folder(folder) as place:
+        floats, rest = eqx.partition(model, eqx.is_inexact_array)
+        state = State(floats, floats if ema else None, optimiser.init(floats))
+        done, metrics, checkpoints = 0, Metrics(None), None
+        if place is not None:
+            checkpoints, done, state, metrics = _resume(place, state, key, steps)
 
-    several = _compiled(loss, optimiser, ema, key, scan)
-    with Bar(title, steps, progress) as bar:
-        bar.to(done)
-        while done < steps:
-            stop = min((done // scan + 1) * scan, steps)
-            state, losses = several(state, data, rest, jnp.asarray(done), jnp.asarray(stop))
-            values = np.asarray(losses)[: stop - done]
-            if not np.isfinite(values).all():
-                raise FloatingPointError(_diverged(done + int(np.argmin(np.isfinite(values))), checkpoints))
-            record = {"step": stop, "loss": float(values.mean())}
-            saves = stop == steps or stop // checkpoint_every > done // checkpoint_every
-            done = stop
-            if saves and validate is not None:
-                found = validate(eqx.combine(state.average if ema else state.model, rest))
-                record |= {name: float(value) for name, value in found.items()}
-            metrics.write(record)
-            if saves and checkpoints is not None:
-                checkpoints.save(done, state)
-            bar.to(done, record)
+        several = _compiled(loss, optimiser, ema, key, scan)
+        with Bar(title, steps, progress) as bar:
+            bar.to(done)
+            while done < steps:
+                stop = min((done // scan + 1) * scan, steps)
+                state, losses = several(state, data, rest, jnp.asarray(done), jnp.asarray(stop))
+                values = np.asarray(losses)[: stop - done]
+                if not np.isfinite(values).all():
+                    raise FloatingPointError(_diverged(done + int(np.argmin(np.isfinite(values))), checkpoints))
+                record = {"step": stop, "loss": float(values.mean())}
+                saves = stop == steps or stop // checkpoint_every > done // checkpoint_every
+                done = stop
+                if saves and validate is not None:
+                    found = validate(eqx.combine(state.average if ema else state.model, rest))
+                    record |= {name: float(value) for name, value in found.items()}
+                metrics.write(record)
+                if saves and checkpoints is not None:
+                    checkpoints.save(done, state)
+                bar.to(done, record)
 
     last = eqx.combine(state.model, rest)
     return Fit(last, eqx.combine(state.average, rest) if ema else last, done, metrics.records)
+
+
+@contextmanager
+def _folder(folder: Path | str | None) -> Iterator[Path | None]:
+    """The folder of a run, held against a second `fit` while this one writes there."""
+    if folder is None:
+        yield None
+        return
+    place = Path(folder)
+    with suppress(OSError):  # the checkpoints say what is wrong with a folder that cannot be made
+        place.mkdir(parents=True, exist_ok=True)
+    with only_writer(place) if place.is_dir() else nullcontext():
+        yield place
 
 
 def _compiled(

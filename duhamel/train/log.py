@@ -8,6 +8,8 @@ from types import TracebackType
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from duhamel.core.files import readable, unwritten, whole
+
 Record = dict[str, float | int]
 
 
@@ -16,15 +18,27 @@ def read_metrics(path: Path | str) -> list[Record]:
     path, records = Path(path), []
     if not path.exists():
         return records
-    lines = path.read_text().splitlines(keepends=True)
+    lines = readable(path).read_bytes().splitlines(keepends=True)
     for number, line in enumerate(lines, start=1):
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            if number == len(lines) and not line.endswith("\n"):
-                break
-            raise ValueError(f"{path}: line {number} is not JSON; move the file away and start again.") from None
+        found = _record(line)
+        if found is not None:
+            records.append(found)
+        elif number < len(lines) or line.endswith(b"\n"):
+            raise ValueError(
+                f'{path}: line {number} is no record of a training (one JSON object with a whole number "step" and '
+                "numbers); move the file away and start again."
+            )
     return records
+
+
+def _record(line: bytes) -> Record | None:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or not isinstance(found.get("step"), int):
+        return None
+    return found if all(isinstance(value, int | float) for value in found.values()) else None
 
 
 class Metrics:
@@ -35,16 +49,18 @@ class Metrics:
         self.path = path
         self.records = [r for r in read_metrics(path) if r["step"] <= step] if path is not None else []
         if path is not None:
-            text = "".join(json.dumps(r) + "\n" for r in self.records)
-            scratch = path.with_name(path.name + ".part")
-            scratch.write_text(text)
-            scratch.replace(path)  # a kill between the two leaves the old file whole
+            with whole(path) as draft:  # a kill leaves the old file whole
+                draft.write_text("".join(json.dumps(r) + "\n" for r in self.records))
 
     def write(self, record: Record) -> None:
         self.records.append(record)
         if self.path is not None:
-            with self.path.open("a") as file:
-                file.write(json.dumps(record) + "\n")
+            line = json.dumps(record) + "\n"
+            try:
+                with self.path.open("a") as file:
+                    file.write(line)
+            except OSError as error:
+                raise unwritten(self.path, error, len(line), "the training needs it to go on") from error
 
 
 class Bar:

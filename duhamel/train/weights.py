@@ -9,6 +9,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from duhamel.core.files import readable, whole
+
 
 def names(model: Any) -> dict[str, Any]:
     """The floating-point arrays of a model by path, such as "network.blocks[0].up.weight"."""
@@ -19,15 +21,16 @@ def names(model: Any) -> dict[str, Any]:
 def write(path: Path | str, model: Any, dtype: Any = np.float16, **metadata: str) -> None:
     """float16 keeps 11 bits: half the size of float32, and a change in a denoiser's answer of order 1e-3."""
     arrays = {name: np.ascontiguousarray(np.asarray(x), dtype) for name, x in names(model).items()}
-    save_file(arrays, path, metadata=metadata)
-    Path(path).chmod(0o644)  # safetensors leaves it readable by its owner alone
+    with whole(path) as draft:
+        save_file(arrays, draft, metadata=metadata)
+        draft.chmod(0o644)  # safetensors leaves it readable by its owner alone
 
 
 def read(path: Path | str, like: Any, dtype: Any = jnp.float32) -> Any:
     """The model with the structure of `like` (arrays, or `ShapeDtypeStruct`s from `eqx.filter_eval_shape`)."""
     wanted = names(like)
     try:
-        with safe_open(path, framework="numpy") as file:
+        with safe_open(readable(path), framework="numpy") as file:
             found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except FileNotFoundError:
         raise ValueError(f"there is no weight file {path}; train one first, or give the right path.") from None

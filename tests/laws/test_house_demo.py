@@ -95,12 +95,14 @@ def tiny(value):
     return {"only": lambda context: Chapter("only", "Only", "What?", Measurement("n", value, high=1.0))}
 
 
-def test_a_finished_demo_is_left_alone(tmp_path):
+def test_a_finished_demo_says_so_and_is_done_once_more_on_demand(tmp_path, capsys):
     first = run("demo", root=tmp_path, chapters=tiny(0.5))
     before = first.page.read_text()
-    second = run("demo", root=tmp_path, chapters=tiny(0.25))
+    assert run("demo", root=tmp_path, chapters=tiny(0.25)) == first
+    assert "`duhamel demo --again` does it once more" in capsys.readouterr().out
+    second = run("demo", root=tmp_path, chapters=tiny(0.25), again=True)
     assert (first.page.parent.name, second.page.parent.name) == ("demo", "demo-2")
-    assert first.page.read_text() == before
+    assert second.chapters[0].headline.value == 0.25 and first.page.read_text() == before
 
 
 def test_a_headline_that_is_missed_is_not_hidden(tmp_path, capsys):

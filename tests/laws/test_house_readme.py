@@ -104,5 +104,16 @@ def test_make_targets_of_the_readme_exist():
     assert {"demo", "test"} <= named <= targets
 
 
+def test_the_number_of_cards_that_every_change_runs_is_the_one_that_is_told():
+    """All but those that tests/papers leaves to `make slow`."""
+    from duhamel.papers.registry import select
+
+    text = (ROOT / "tests" / "papers" / "test_cards.py").read_text()
+    long = re.findall(r'"([a-z0-9-]+)"', text[text.index("LONG = {") : text.index("CARDED")])
+    carded = {entry.id for entry in select(state="carded")}
+    assert set(long) <= carded
+    assert f"fast, {len(carded) - len(long)} of {len(carded)} " in README
+
+
 def test_contributing_is_short():
     assert (ROOT / "CONTRIBUTING.md").read_text().count("\n") < 60

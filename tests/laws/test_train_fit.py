@@ -104,7 +104,7 @@ def test_progress_bar_draws(capsys):
 
 def test_a_broken_metrics_file_is_named(tmp_path):
     (tmp_path / "m.jsonl").write_text('{"step": 1}\nnonsense\n{"step": 2}\n')
-    with pytest.raises(ValueError, match="line 2 is not JSON"):
+    with pytest.raises(ValueError, match="line 2 is no record of a training"):
         read_metrics(tmp_path / "m.jsonl")
 
 

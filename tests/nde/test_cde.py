@@ -144,5 +144,5 @@ def test_bad_input(monkeypatch):
     with pytest.raises(ValueError, match="kind must be 'neural CDE' or 'GRU-dt'"):
         vowels.untrained("LSTM", jax.random.key(0))
     monkeypatch.setattr(vowels, "PACKAGES", ("no_such_package",))
-    with pytest.raises(ModuleNotFoundError, match=r'pip install "duhamel\[data\]"'):
+    with pytest.raises(ModuleNotFoundError, match=r"sktime or aeon.*pip install -e .*\[data\]"):
         vowels.load()

@@ -283,25 +283,3 @@ def test_the_wells_own_reader_opens_the_gray_scott_set(tmp_path):
     assert found.metadata.spatial_resolution == (16, 16) and len(found) == 4
     np.testing.assert_array_equal(found[0]["input_fields"].numpy(), ours.fields[0, :2])
     assert found[0]["boundary_conditions"].tolist() == [[2, 2], [2, 2]]  # periodic
-
-
-@pytest.mark.parametrize(
-    ("name", "changes", "shape"),
-    [
-        ("pdebench-burgers", {"samples": 4, "points": (32,), "t1": 0.05, "frames": 6}, (32, 6, 1)),
-        ("fno-darcy", {"samples": 4, "points": (8, 8), "keep_every": 1, "layout": "pdebench"}, (8, 8, 2, 1)),
-        ("pdebench-shallow-water", {"samples": 25, "points": (8, 8), "t1": 0.1, "frames": 6}, (8, 8, 6, 1)),
-    ],
-)
-def test_pdebenchs_own_reader_opens_its_sets(name, changes, shape, tmp_path):
-    """`FNODatasetSingle`, which cuts the first tenth off for tests; it installs on Python below 3.11 only."""
-    reader = pytest.importorskip("pdebench.models.fno.utils")
-    path = data.generate(standard(name, **changes), tmp_path)[0]
-    found, ours = reader.FNODatasetSingle(path.name, saved_folder=str(tmp_path), initial_step=2), data.read(path)
-    begin, whole, grid = found[0]
-    first = int(0.1 * ours.samples)
-    assert len(found) == ours.samples - first and tuple(whole.shape) == shape and begin.shape[-2] == 2
-    fields = ours.fields[first]  # (time, *space, names); Darcy has its two fields along their axis of time
-    expected = np.moveaxis(fields, 0, -2) if len(ours.times) > 1 else fields[0][..., None]
-    np.testing.assert_array_equal(whole.numpy(), expected)
-    np.testing.assert_allclose(grid.numpy()[..., 0].reshape(-1)[0], ours.coordinates[0][0], rtol=1e-6)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from scipy.interpolate import CubicSpline
 
+from duhamel.core.files import whole
 from duhamel.core.quadrature import gauss_legendre
 from duhamel.rows.pattern import ONES, Row
 from duhamel.rows.plan import Plan, Segment
@@ -57,7 +58,7 @@ class Statistics:
 
     def save(self, path: str | Path) -> Path:
         """Write an .npz with lam, l, s, b."""
-        with Path(path).open("wb") as file:
+        with whole(path) as draft, draft.open("wb") as file:
             np.savez(file, lam=self.lam, l=self.l, s=self.s, b=self.b)
         return Path(path)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from duhamel.core.extras import missing
 from duhamel.rows.pattern import Pattern, Row
 from duhamel.rows.plan import Plan, Segment
 
@@ -58,7 +59,7 @@ def _unpickle(path: Path) -> Mapping[str, Any]:
     try:
         import torch
     except ImportError:
-        raise ImportError("solver schedules are files of PyTorch; install duhamel[torch].") from None
+        raise missing("a solver schedule, which is a file of PyTorch,", "torch", "torch") from None
     scalar = np.float64(0).__reduce__()[0]  # NumPy numbers: under their old name, in files of NumPy 1
     allowed: list[Any] = [scalar, (scalar, "numpy.core.multiarray.scalar"), np.dtype, codecs.encode]
     allowed += [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64)]

@@ -1,12 +1,14 @@
 """Work in stages that a killed run need not do twice."""
 
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from duhamel.core.files import whole
 from duhamel.rows.plan import Plan
 
 
@@ -26,9 +28,10 @@ class Stages:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / "tuning.json"
-        if file.exists() and json.loads(file.read_text()) != facts:
+        if file.exists() and _read(file) != facts:
             raise ValueError(f"folder {str(self.folder)!r} holds the tuning of something else; give another folder.")
-        file.write_text(json.dumps(facts, indent=1))
+        with whole(file) as draft:
+            draft.write_text(json.dumps(facts, indent=1))
 
     def tell(self, what: str, share: float) -> None:
         if self.progress is not None:
@@ -47,8 +50,24 @@ class Stages:
             return make()
         file = self.folder / f"{name}.npz"
         if not file.exists():
-            beside = file.with_name(f"unfinished-{file.name}")
-            np.savez(beside, *make())
-            beside.replace(file)
-        with np.load(file) as held:
-            return tuple(held[f"arr_{k}"] for k in range(len(held.files)))
+            made = make()
+            with whole(file) as draft, draft.open("wb") as raw:
+                np.savez(raw, *made)
+        try:
+            with np.load(file, allow_pickle=False) as held:
+                return tuple(held[f"arr_{k}"] for k in range(len(held.files)))
+        except (ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"{file} is damaged ({str(error)[:80]}); delete it, and the stage is done again."
+            ) from None
+
+
+def _read(file: Path) -> Any:
+    """What the folder was written for."""
+    try:
+        return json.loads(file.read_bytes())
+    except (ValueError, RecursionError):
+        raise ValueError(
+            f"{file} is empty or damaged, so nobody knows what {file.parent} holds the tuning of; delete that folder, "
+            "or give another."
+        ) from None

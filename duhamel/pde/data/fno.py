@@ -18,6 +18,8 @@ import numpy as np
 import scipy.io
 from scipy.io.matlab import MatReadError
 
+from duhamel.core.files import memory, size
+
 from .trajectories import Trajectories
 
 HEADER = b"MATLAB 5.0 MAT-file, written by duhamel"
@@ -64,6 +66,9 @@ def arrays(data: Trajectories) -> dict[str, np.ndarray]:
 def read_fno(path: Path) -> Trajectories:
     """The trajectories of a file in this layout; times that are not in it are 0 and 1."""
     try:
+        declared, free = sum(int(np.prod(shape)) for _, shape, _ in scipy.io.whosmat(path)), memory()
+        if free is not None and 4 * declared > free:
+            raise MemoryError(f"it declares {size(4 * declared)} or more, and {size(free)} of memory are free")
         found = scipy.io.loadmat(path)
     except (MatReadError, ValueError, OSError, NotImplementedError, TypeError, KeyError, MemoryError) as error:
         raise ValueError(

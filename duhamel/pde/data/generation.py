@@ -6,7 +6,6 @@ numbers of a set do not depend on how it is cut into files, down to the last bit
 """
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -15,10 +14,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
-from .files import SUFFIXES, check_layout, write
+from duhamel.core.files import readable, size, whole
+from duhamel.core.precision import enable_x64
+
+from .files import SUFFIXES, check_layout, check_packages, write
 from .pdebench import SEED_SUFFIX
 from .recipe import Recipe, Solver
 from .trajectories import Trajectories
@@ -66,7 +67,7 @@ def plan(recipe: Recipe, folder: str | Path | None = None, measure: bool = True)
 def _measure(recipe: Recipe) -> dict[str, Any]:
     """Compile and time a batch over a few frames; the rest is proportional to steps and batches."""
     short = recipe.shortened(min(recipe.frames, 3))
-    with jax.enable_x64(recipe.double):
+    with enable_x64(recipe.double):
         solver = Solver(short)
         start = time.perf_counter()
         solver(0)
@@ -93,6 +94,7 @@ def generate(recipe: Recipe, folder: str | Path, progress: Progress | None = Non
     folder = Path(folder)
     tell = progress or (lambda what, fraction: None)
     check_layout(recipe.layout)
+    check_packages(recipe.layout)
     folder.mkdir(parents=True, exist_ok=True)
     with _only_one(folder):
         _claim(folder, recipe)
@@ -101,7 +103,7 @@ def generate(recipe: Recipe, folder: str | Path, progress: Progress | None = Non
         paths = [folder / f"{recipe.equation}-{i:05d}{recipe.suffix()}" for i in range(len(starts))]
         missing = [(a, p) for a, p in zip(starts, paths, strict=True) if not p.exists()]
         _check_space(recipe, folder, sum(min(shard, recipe.samples - a) for a, _ in missing))
-        with jax.enable_x64(recipe.double):
+        with enable_x64(recipe.double):
             solver = Solver(recipe)
             for first, path in missing:
                 last = min(first + shard, recipe.samples)
@@ -147,8 +149,8 @@ def _claim(folder: Path, recipe: Recipe) -> None:
     file, wanted = folder / "recipe.json", json.loads(json.dumps(asdict(recipe)))
     if file.exists():
         try:
-            found = json.loads(file.read_text())
-        except ValueError as error:
+            found = json.loads(readable(file).read_bytes())
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{file} is not JSON; choose another folder.") from error
         if found != wanted:
             keys = [k for k in wanted if not isinstance(found, dict) or found.get(k) != wanted[k]]
@@ -159,9 +161,8 @@ def _claim(folder: Path, recipe: Recipe) -> None:
     others = [p.name for p in folder.iterdir() if p.suffix in (*SUFFIXES.values(), SEED_SUFFIX)]
     if others:
         raise ValueError(f"{folder} holds {others[0]} and no recipe.json to go on with; choose another folder.")
-    partial = folder / "recipe.json.partial"
-    partial.write_text(json.dumps(wanted, indent=2) + "\n")
-    os.replace(partial, file)
+    with whole(file) as draft:
+        draft.write_text(json.dumps(wanted, indent=2) + "\n")
 
 
 @contextmanager
@@ -185,8 +186,8 @@ def _check_space(recipe: Recipe, folder: Path, samples: int) -> None:
     free = shutil.disk_usage(folder).free
     if wanted > 0.98 * free:
         raise OSError(
-            f"{folder} has {free / 1e9:.1f} GB free and the missing shards need {wanted / 1e9:.1f} GB; ask for less or "
-            "choose another disk."
+            f"{folder} has {size(free)} free and the missing shards need {size(wanted)}; ask for less or choose "
+            "another disk."
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 import duhamel as dh
 from duhamel.core.grid import Number
+from duhamel.core.seed import check_seed
 from duhamel.pde.axes.trigonometric import Cosine, Sine
 from duhamel.pde.equation import Box
 from duhamel.pde.grid import periodic
@@ -78,6 +79,7 @@ class Recipe:
         for name in ("samples", "steps_per_frame", "keep_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)}; it must be at least 1.")
+        check_seed(self.seed)
         steady = self.program.steady
         if steady and self.frames != 1:
             raise ValueError(f"frames = {self.frames}; {self.equation} is steady, so frames = 1.")

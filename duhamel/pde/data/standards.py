@@ -43,7 +43,7 @@ def standard(name: str, samples: int | None = None, seed: int = 0, **changes: An
     recipe = found.recipe
     if "points" in changes and "batch" not in changes:
         changes["batch"] = 0  # chosen again for the size
-    return replace(recipe, samples=samples or recipe.samples, seed=seed, **changes)
+    return replace(recipe, samples=recipe.samples if samples is None else samples, seed=seed, **changes)
 
 
 def finer(recipe: Recipe) -> Recipe:

@@ -92,6 +92,13 @@ class Trajectories:
 
     def require_finite(self, where: str) -> "Trajectories":
         """Itself; or an error that says which field, sample and time is the first that is not finite."""
+        plain = {"time": self.times, **dict(zip(self.axes, self.coordinates, strict=True)), **self.parameters}
+        for name, values in plain.items():
+            if not np.all(np.isfinite(np.asarray(values))):
+                raise ValueError(
+                    f"{where}: {name!r} holds NaN or infinite values, as where a part of the file was lost; copy or "
+                    "make it again, or pass finite=False to see the data as they are."
+                )
         for name in self.names:
             bad = np.argwhere(~np.isfinite(self[name]))
             if len(bad):

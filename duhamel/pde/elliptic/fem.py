@@ -1,6 +1,6 @@
 """Finite elements on triangles, assembled by scikit-fem: Poisson's equation and linear elasticity, P1 or P2.
 
-    pip install "duhamel[fem]"
+    the extra `fem`: pip install -e ".[fem]" in a clone
 
 Meshes are scikit-fem's: `square(n)`, or any `skfem.MeshTri` (`MeshTri.load` reads what meshio reads). Solved directly
 by SciPy; float64 on the host.
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from duhamel.core.extras import missing
 
 
 @dataclass(frozen=True)
@@ -155,5 +157,5 @@ def _skfem() -> Any:
         import skfem
         import skfem.helpers
     except ImportError as error:
-        raise ImportError('finite elements need scikit-fem; pip install "duhamel[fem]".') from error
+        raise missing("the method of finite elements", "scikit-fem", "fem") from error
     return skfem

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from duhamel.core.grid import Number
+from duhamel.core.precision import enable_x64
 from duhamel.pde import volumes
 from duhamel.pde.evolve import solve
 from duhamel.pde.forcing import SineForcing, drawn_forcing
@@ -146,7 +147,7 @@ def truth(family: Family, samples: int, cells: int, seed: int = 0, fine: int = 4
     Where gamma varies explicit steps are too short: then by Fourier modes on twice as many points.
     """
     spectral = family.gamma[1] > 0
-    with jax.enable_x64(True):
+    with enable_x64(True):
         given = problems(family, samples, seed)
         parts = []
         for part in _parts(given, samples, size):

@@ -15,6 +15,7 @@ import scipy.sparse.linalg
 from jaxtyping import Float
 
 from duhamel.core.grid import Number
+from duhamel.core.precision import enable_x64
 from duhamel.pde.data.initial import draw
 from duhamel.pde.data.named import FNO_BURGERS, FNO_NAVIER_STOKES
 from duhamel.pde.dissipative import Burgers
@@ -48,7 +49,7 @@ def burgers_set(
     through the Fourier series: sets of several resolutions hold the same functions, cut off where a grid ends.
     """
     grid = periodic(min(max(points, 256), 1024), 1.0)
-    with jax.enable_x64(True):
+    with enable_x64(True):
         first = np.asarray(draw(FNO_BURGERS, jax.random.key(seed), grid, np.arange(samples)))
     found = trajectories(Burgers(viscosity=float(viscosity)), grid, first, np.array([0.0, t1]), steps)
     u0, u1 = (resampled(found[:, i], points).astype(np.float32) for i in (0, 1))
@@ -60,7 +61,7 @@ def trajectories(
 ) -> Float[np.ndarray, "samples time 1 *space"]:
     """Fields at `times` from the first ones (samples, *space), by `steps` equal steps of ETDRK4 in float64, cut to what
     products keep. For one-component equations on a periodic box."""
-    with jax.enable_x64(True):
+    with enable_x64(True):
         run = jax.jit(jax.vmap(lambda u0: solve(equation, grid, u0, times, steps=steps).x))
         parts = np.split(np.asarray(first, np.float64), list(range(100, len(first), 100)))
         found = np.concatenate([np.asarray(run(jnp.asarray(part))) for part in parts])
@@ -82,7 +83,7 @@ def navier_stokes_set(
     """
     times = np.arange(10.0, 51.0) if times is None else np.asarray(times, float)
     grid = periodic((points, points), 1.0)
-    with jax.enable_x64(True):
+    with enable_x64(True):
         first = np.asarray(draw(FNO_NAVIER_STOKES, jax.random.key(seed), grid, np.arange(samples)))
     found = trajectories(stirred(viscosity), grid, first, np.concatenate([[0.0], times]), round(steps * times[-1]))
     return found[:, 1:].astype(np.float32)

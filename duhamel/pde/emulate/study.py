@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from duhamel.core.seed import check_seed
 from duhamel.pde.metrics import relative_l2
 from duhamel.train.log import Record
 from duhamel.train.weights import write
@@ -64,7 +65,8 @@ def check(wish: Wish) -> None:
         value = getattr(wish, name)
         if value is not None and value < 1:
             raise ValueError(f"{name} = {value}; give at least 1.")
-    points = wish.points or task.points
+    check_seed(wish.seed, more=wish.seeds)
+    points = task.points if wish.points is None else wish.points
     if wish.model == "unet" and points % 8:
         raise ValueError(
             f"a U-Net halves its grid three times, and {points} points are no multiple of 8; give --points."
@@ -92,12 +94,15 @@ def study(
     check(wish)
     task = TASKS[wish.equation]
     progress("making the data", None)
-    points, samples = wish.points or task.points, wish.samples or task.train
+    points, samples = (
+        task.points if wish.points is None else wish.points,
+        task.train if wish.samples is None else wish.samples,
+    )
     data = task.build(points, samples, max(1, min(task.test, samples)), wish.seed)
     strategy = STRATEGIES[wish.strategy]
     shape = shape_of(task, data, strategy.lead)
     windows = Windows(data.train, 1, strategy.frames(1), batch_size(task))
-    steps, begin = wish.steps or task.steps, time.perf_counter()
+    steps, begin = task.steps if wish.steps is None else wish.steps, time.perf_counter()
     trained = train(
         lambda key: task.network(wish.model, key, condition=int(strategy.lead > 1)),
         shape,
