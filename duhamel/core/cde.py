@@ -17,8 +17,9 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
+from .calling import restored, with_args
 from .path import Path
-from .problem import Deterministic, with_args
+from .problem import Deterministic
 from .signature import factors, lyndon_words, window_logsignatures
 
 
@@ -32,7 +33,7 @@ def CDE(f: Callable, path: Any) -> Deterministic:
     A linear path's slope jumps at its knots, and costs a step that sees both sides its order: use
     `PID(stops=path.knots)`, or on fixed grids `LinearPath(..., smooth=True)` with two or more steps a piece.
     """
-    return Deterministic(N=Controlled(with_args(f, "f"), _source("CDE", path, "derivative")))
+    return Deterministic(N=Controlled(with_args(f, "f", "columns"), _source("CDE", path, "derivative")))
 
 
 def LogODE(f: Callable, path: Any, depth: int = 2, windows: Any = None, *, smooth: bool = False) -> Deterministic:
@@ -56,7 +57,7 @@ def LogODE(f: Callable, path: Any, depth: int = 2, windows: Any = None, *, smoot
     Sources: Castell, Gaines, Prob. Th. Rel. Fields 105 (1996); Morrill, Salvi, Kidger, Foster, Lyons, Neural Rough
     Differential Equations for Long Time Series, arXiv 2009.08295.
     """
-    f = with_args(f, "f")
+    f = with_args(f, "f", "columns")
     if isinstance(path, Path):
         path = LogPath.of(path, depth, windows)
     elif windows is not None:
@@ -74,7 +75,7 @@ class Controlled(eqx.Module):
     path: Any
 
     def __call__(self, t: Any, x: Any, args: Any) -> Any:
-        path = self.path(args) if not hasattr(self.path, "derivative") else self.path
+        path = self.path(restored(args)) if not hasattr(self.path, "derivative") else self.path
         dX = path.derivative(t)
         return jax.tree.map(lambda g, leaf: _along(g, leaf, dX), _columns(self.f(t, x, args), x, dX.shape[-1]), x)
 
@@ -124,7 +125,7 @@ class LogControlled(eqx.Module):
     smooth: bool = eqx.field(static=True)
 
     def __call__(self, t: Any, x: Any, args: Any) -> Any:
-        path = self.path(args) if not hasattr(self.path, "values") else self.path
+        path = self.path(restored(args)) if not hasattr(self.path, "values") else self.path
         bounds = path.bounds
         slack = 8 * jnp.finfo(bounds.dtype).eps * (jnp.abs(bounds[0]) + jnp.abs(bounds[-1]))
         time = jnp.asarray(t, bounds.dtype)

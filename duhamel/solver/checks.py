@@ -10,8 +10,9 @@ from jax.core import Tracer
 from jaxtyping import PyTree
 
 from duhamel.core.brownian import Counter, VirtualTree
+from duhamel.core.calling import Opened, held, with_args
 from duhamel.core.linear import Zero
-from duhamel.core.problem import LangevinProblem, Problem, Stochastic, with_args
+from duhamel.core.problem import LangevinProblem, Problem, SeparableProblem, Stochastic
 from duhamel.methods.base import Method, RowMethod, time_dtype
 from duhamel.methods.fits import kind
 
@@ -26,50 +27,114 @@ def concrete(value: Any) -> bool:
     return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value))
 
 
-def beginning(x0: Any, t0: Any) -> tuple[Any, Any, Any, Resume | None]:
-    """(state, time from which times are counted, time of the state, what to take up): a state at t0, or a solution."""
+def beginning(x0: Any, t0: Any, problem: Any, judge: bool = True) -> tuple[Any, Any, Any, Resume | None]:
+    """(state, time from which times are counted, time of the state, what to take up): a state at t0, or a solution.
+
+    judge  refuse a state that is not finite; else its lanes fail with a Status
+    """
     if not isinstance(x0, Solution):
-        return state(x0), t0, t0, None
+        return state(x0, problem, judge), t0, t0, None
     resume = x0.resume
     if resume is None:
         raise ValueError("x0 is a Solution that cannot be continued: it does not say how its solve ended.")
     ends = jnp.asarray(x0.t1)
     if ends.ndim and concrete(ends) and not np.all(ends == ends[0]):
         ends = jnp.max(ends) if np.all(resume.s >= 0) else jnp.min(ends)
-    return state(x0.x1), resume.t0, ends if ends.ndim == 0 else ends[0], resume
+    return state(x0.x1, problem, judge), resume.t0, ends if ends.ndim == 0 else ends[0], resume
 
 
-def state(x0: PyTree) -> PyTree:
-    """x0 as arrays of floating or complex numbers, all finite."""
+def state(x0: PyTree, problem: Any = None, judge: bool = True) -> PyTree:
+    """x0 as arrays of floating or complex numbers, all finite. A list of numbers is one array, as in SciPy."""
+    x0 = _one_array(x0, problem)
     leaves = jax.tree.leaves(x0)
     if not leaves:
         raise ValueError("x0 holds no arrays; pass the initial state as an array or a pytree of arrays.")
     for leaf in leaves:
         if not eqx.is_array_like(leaf):
             raise TypeError(f"x0 holds a {type(leaf).__name__}; every leaf of the state must be an array or a number.")
-    x0 = jax.tree.map(jnp.asarray, x0)
-    for leaf in jax.tree.leaves(x0):
-        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
-            raise TypeError(
-                f"x0 has dtype {leaf.dtype}; a state that moves needs floating numbers, such as x0.astype(float)."
-            )
+    x0 = jax.tree.map(_array_of_state, x0)
+    inexact = [leaf.dtype for leaf in jax.tree.leaves(x0) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    whole = jnp.result_type(*inexact) if inexact else jnp.result_type(float)
+
+    def moving(leaf: Any) -> Any:
+        if leaf.dtype == bool:
+            raise TypeError("x0 has dtype bool; a state that moves needs floating numbers, such as x0.astype(float).")
+        return leaf if jnp.issubdtype(leaf.dtype, jnp.inexact) else leaf.astype(whole)
+
+    x0 = jax.tree.map(moving, x0)
+    for leaf in jax.tree.leaves(x0) if judge else ():
         if concrete(leaf) and not np.all(np.isfinite(leaf)):
             bad = int(np.sum(~np.isfinite(leaf)))
             raise ValueError(f"x0 holds {bad} value(s) that are NaN or infinite; the initial state must be finite.")
     return x0
 
 
+def _array_of_state(leaf: Any) -> Any:
+    if isinstance(leaf, np.ndarray) and leaf.dtype.kind not in "biufc" and not jnp.issubdtype(leaf.dtype, jnp.floating):
+        raise TypeError(f"x0 holds an array of dtype {leaf.dtype}; every leaf of the state must be numbers.")
+    return jnp.asarray(leaf)
+
+
+def _one_array(x0: Any, problem: Any) -> Any:
+    """Lists of numbers, nested or not, as an array; but a pair (q, p) may be written as a list."""
+    if not isinstance(x0, list) or isinstance(problem, SeparableProblem | LangevinProblem):
+        return x0
+    leaves = jax.tree.leaves(x0)
+    numbers = bool(leaves) and all(isinstance(leaf, bool | int | float | complex | np.generic) for leaf in leaves)
+    lists = jax.tree.structure(x0).num_leaves and not _holds_other_than_lists(x0)
+    if not (numbers and lists):
+        return x0
+    try:
+        return np.array(x0)
+    except ValueError:
+        raise ValueError("x0 is a list of lists of different lengths, which make no array; use a tuple.") from None
+
+
+def _holds_other_than_lists(tree: Any) -> bool:
+    return isinstance(tree, list) and any(
+        _holds_other_than_lists(part) if isinstance(part, list) else isinstance(part, tuple | dict) for part in tree
+    )
+
+
 def arguments(args: PyTree, dtype: Any) -> PyTree:
-    """Numbers become arrays, Python's in the state's precision; anything else (a network, a string) stays."""
+    """Arrays and numbers with a point become arrays, Python's in the state's precision. A bool or an int, which may
+    choose a branch or a length, stays what it is, and so does a function, a string or a network; objects that JAX does
+    not look into are opened."""
 
-    def convert(leaf: Any) -> Any:
-        if isinstance(leaf, bool | int):
-            return jnp.asarray(leaf)
-        if isinstance(leaf, float | complex):
+    def convert(leaf: Any, around: tuple = ()) -> Any:
+        if isinstance(leaf, float | complex) and not isinstance(leaf, np.generic):
             return jnp.asarray(leaf, jnp.result_type(dtype, jnp.complex64) if isinstance(leaf, complex) else dtype)
-        return jnp.asarray(leaf) if isinstance(leaf, np.ndarray | np.generic) else leaf
+        if isinstance(leaf, np.ndarray | np.generic):
+            return _array(leaf)
+        if isinstance(leaf, jax.Array):
+            return leaf
+        parts = held(leaf)
+        if parts is not None and not any(leaf is outer for outer in around):
+            inside = lambda part: convert(part, (*around, leaf))  # noqa: E731
+            return Opened({name: jax.tree.map(inside, part) for name, part in parts.items()}, type(leaf))
+        try:
+            hash(leaf)
+        except TypeError:
+            raise TypeError(
+                f"args hold a {type(leaf).__name__}, which cannot be part of a compiled program: pass what it holds, as "
+                "arrays, numbers or strings in a dict or tuple."
+            ) from None
+        return leaf
 
-    return jax.tree.map(convert, args)
+    try:
+        return jax.tree.map(convert, args)
+    except ValueError as error:
+        if "sorting pytree dictionary keys" not in str(error):
+            raise
+        raise ValueError("args hold a dict whose keys cannot be ordered: let all keys be strings.") from None
+
+
+def _array(leaf: Any) -> Any:
+    if leaf.dtype.kind not in "biufc" and not jnp.issubdtype(leaf.dtype, jnp.floating):
+        raise TypeError(
+            f"args hold an array of dtype {leaf.dtype}, which is no number: pass numbers, or Python strings one by one."
+        )
+    return jnp.asarray(leaf)
 
 
 def times(t1_or_ts: Any, t0: Any, dtype: Any) -> tuple[Any, Any, Any]:
@@ -268,16 +333,14 @@ def field(problem: Problem, t: Any, x: PyTree, args: PyTree) -> None:
     L = problem.linear()
     if not isinstance(L, Zero):
         _same(jax.eval_shape(L.apply, t, x), x, "L x")
-    got = jax.eval_shape(lambda t, x, args: jax.tree.map(jnp.asarray, problem.field(t, x, args)), t, x, args)
+    field = lambda *given: jax.tree.map(jnp.asarray, problem.field(*given))  # noqa: E731
+    got = eqx.filter_eval_shape(field, t, x, args)
     _same(got, x, "the vector field")
 
 
 def _same(got: PyTree, x: PyTree, name: str) -> None:
     if jax.tree.structure(got) != jax.tree.structure(x):
-        raise ValueError(
-            f"{name} returned a {jax.tree.structure(got)} where the state is a {jax.tree.structure(x)}; "
-            "return the same structure."
-        )
+        raise ValueError(f"{name} returned {_words(got)} where the state is {_words(x)}; return the same structure.")
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(x), strict=True):
         if a.shape != b.shape:
             raise ValueError(
@@ -288,3 +351,14 @@ def _same(got: PyTree, x: PyTree, name: str) -> None:
                 f"{name} returned {a.dtype} where the state is {b.dtype}; cast its constants and weights, or cast x0 "
                 f"(real states cannot have complex rates)."
             )
+
+
+def _words(tree: PyTree) -> str:
+    """What a pytree is, for a sentence."""
+    if hasattr(tree, "shape"):
+        return f"an array of shape {tree.shape}" if tree.shape else "one number"
+    if isinstance(tree, dict):
+        return f"a dict with the keys {', '.join(map(str, tree))}"
+    if isinstance(tree, tuple | list):
+        return f"a {type(tree).__name__} of {len(tree)}"
+    return f"a {type(tree).__name__}"

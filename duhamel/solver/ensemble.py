@@ -63,7 +63,7 @@ def ensemble(
               dominated by matrix products, fewer if the state is large
     The other arguments are those of `solve`. The solution has the lanes first: x (lanes, ...) or (lanes, times, ...).
     """
-    x0s, t0, begin, resume = checks.beginning(x0s, t0)
+    x0s, t0, begin, resume = checks.beginning(x0s, t0, problem, throw)
     x0s, lanes = _states(x0s)
     if save is not None and save.dense:
         raise ValueError("an ensemble has no dense output; give save times, or vmap solve(..., save=Save(dense=True)).")
@@ -104,8 +104,8 @@ def _ensemble(asked: Request, x0s: PyTree, axes: PyTree, keys: Any, width: int |
     first = lambda leaf: leaf[0]  # noqa: E731
     one = jax.tree.map(lambda axis, leaf: first(leaf) if axis == 0 else leaf, axes, args, is_leaf=lambda a: a is None)
     x_one = jax.tree.map(first, x0s)
+    checks.field(asked.problem, t0, x_one, one)
     stepper = bind(asked.problem, asked.method, t0, x_one, one, lanes=1, axes=axes)
-    checks.field(stepper.problem, t0, x_one, one)
     x = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), x0s)
     stepper = stepper.given(args, _lane_table(asked.table, x), _lane_noise(asked, stepper, t0, t1, x_one, one, keys))
     asked = _lane_tolerances(asked.bound(t0, x_one, one))
@@ -161,7 +161,6 @@ def _elementwise(rows: Any) -> bool:
 
 
 def _states(x0s: PyTree) -> tuple[PyTree, int]:
-    x0s = checks.state(x0s)
     leaves = jax.tree.leaves(x0s)
     sizes = {leaf.shape[0] if leaf.ndim else None for leaf in leaves}
     if len(sizes) != 1 or None in sizes or 0 in sizes:
@@ -173,10 +172,13 @@ def _states(x0s: PyTree) -> tuple[PyTree, int]:
 
 
 def _axes(args: PyTree, in_axes: PyTree, lanes: int) -> PyTree:
-    """One of 0 or None for every leaf of args."""
+    """One of 0 or None for every leaf of args; what is no number has no lanes."""
     none = lambda v: v is None  # noqa: E731
+    spread = lambda axis, leaf: axis if eqx.is_array_like(leaf) else None  # noqa: E731
     try:
-        axes = jax.tree.map(lambda axis, part: jax.tree.map(lambda _: axis, part), in_axes, args, is_leaf=none)
+        axes = jax.tree.map(
+            lambda axis, part: jax.tree.map(lambda leaf: spread(axis, leaf), part), in_axes, args, is_leaf=none
+        )
     except ValueError as error:
         raise ValueError(
             f"in_axes {in_axes!r} does not match args: give 0 or None, or a pytree of those like args."

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from duhamel.core.problem import with_args
+from duhamel.core.calling import with_args
 from duhamel.methods.base import Env, Moment
 
 from .stepper import Stepper
@@ -75,7 +75,7 @@ def bind_events(events: Any, t: Any, x: PyTree, args: PyTree) -> tuple[Event, ..
         if not isinstance(event, Event):
             raise TypeError(f"events must be an Event or a sequence of Events, got {type(event).__name__}.")
         g = with_args(event.g, "Event(g)")
-        reset = None if event.reset is None else with_args(event.reset, "Event(reset)")
+        reset = None if event.reset is None else with_args(event.reset, "Event(reset)", "state")
         _check(g, reset, t, x, args)
         closed = eqx.filter_closure_convert(lambda t, x, args, g=g: jnp.asarray(g(t, x, args)), t, x, args)
         bound.append(
@@ -91,7 +91,7 @@ def bind_events(events: Any, t: Any, x: PyTree, args: PyTree) -> tuple[Event, ..
 
 
 def _check(g: Callable, reset: Callable | None, t: Any, x: PyTree, args: PyTree) -> None:
-    value = jax.eval_shape(g, t, x, args)
+    value = eqx.filter_eval_shape(lambda *given: jnp.asarray(g(*given)), t, x, args)
     if not hasattr(value, "shape") or value.shape != () or not jnp.issubdtype(value.dtype, jnp.floating):
         raise ValueError(
             f"Event(g) must return one real number whose sign changes, got {value}; for a yes-or-no condition return "
@@ -99,7 +99,7 @@ def _check(g: Callable, reset: Callable | None, t: Any, x: PyTree, args: PyTree)
         )
     if reset is None:
         return
-    got = jax.eval_shape(reset, t, x, args)
+    got = eqx.filter_eval_shape(reset, t, x, args)
     kinds = lambda tree: jax.tree.map(lambda leaf: (jnp.shape(leaf), jnp.result_type(leaf)), tree)  # noqa: E731
     if kinds(got) != kinds(x):
         raise ValueError(f"Event(reset) must return what the state is, {kinds(x)}, and returned {kinds(got)}.")

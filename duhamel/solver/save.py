@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from duhamel.core.calling import with_args
+
 
 class Save(eqx.Module):
     """What to save beside the times given to `solve`.
@@ -41,7 +43,12 @@ def bind_save(save: Save, t: Any, x: PyTree, args: PyTree) -> Save:
     """With every array that fn closes over made an explicit input, so that it can be differentiated."""
     if save.fn is None:
         return save
-    return Save(save.steps, save.dense, eqx.filter_closure_convert(save.fn, t, x, args), save.events, save.stiffness)
+    fn = eqx.filter_closure_convert(_arrays(with_args(save.fn, "Save(fn)")), t, x, args)
+    return Save(save.steps, save.dense, fn, save.events, save.stiffness)
+
+
+def _arrays(fn: Callable) -> Callable:
+    return lambda *given: jax.tree.map(jnp.asarray, fn(*given))
 
 
 def rows_like(value: PyTree, rows: int) -> PyTree:

@@ -71,7 +71,7 @@ def solve(
 
     Works under jit, vmap, grad and jvp (with Forward()), forwards and backwards in time.
     """
-    x0, t0, begin, resume = checks.beginning(x0, t0)
+    x0, t0, begin, resume = checks.beginning(x0, t0, problem, throw)
     asked = request(
         problem,
         x0,
@@ -104,8 +104,8 @@ def solve(
 def _solve(asked: Request, x0: PyTree, key: Any) -> Solution:
     method, inputs = asked.method, (x0, asked.t0, asked.t1, asked.ts, asked.args, asked.dt0)
     x0, t0, t1, ts, args, dt0 = vary_together(inputs)
+    checks.field(asked.problem, t0, x0, args)
     stepper = bind(asked.problem, method, t0, x0, args)
-    checks.field(stepper.problem, t0, x0, args)
     table = None if asked.table is None else like(asked.table, x0)
     noise = None
     if asked.noise is not None:
