@@ -18,7 +18,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from .calling import restored, with_args
-from .path import Path
+from .path import Path, rounding, times_of, wider
 from .problem import Deterministic
 from .signature import factors, lyndon_words, window_logsignatures
 
@@ -126,9 +126,9 @@ class LogControlled(eqx.Module):
 
     def __call__(self, t: Any, x: Any, args: Any) -> Any:
         path = self.path(restored(args)) if not hasattr(self.path, "values") else self.path
-        bounds = path.bounds
-        slack = 8 * jnp.finfo(bounds.dtype).eps * (jnp.abs(bounds[0]) + jnp.abs(bounds[-1]))
-        time = jnp.asarray(t, bounds.dtype)
+        time = times_of(t)
+        slack = rounding(path.bounds, time)
+        bounds, time = wider(path.bounds, time)
         inside = (time >= bounds[0] - slack) & (time <= bounds[-1] + slack)
         i = jnp.clip(jnp.searchsorted(bounds, time, side="right", method="compare_all") - 1, 0, bounds.shape[0] - 2)
         length = bounds[i + 1] - bounds[i]

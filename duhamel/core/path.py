@@ -83,11 +83,11 @@ class Path(eqx.Module):
 
     def _checked(self, t: Any) -> Array:
         """t as an array; a sentence if it is known to lie outside the data."""
-        t = jnp.asarray(t, self.knots.dtype)
+        t = times_of(t)
         if not _concrete(t, self.knots):
             return t
         host, knots = np.asarray(t), np.asarray(self.knots)
-        slack = _slack(knots)
+        slack = rounding(knots, t)
         outside = ~((host >= knots[0] - slack) & (host <= knots[-1] + slack))
         if outside.any():
             raise ValueError(
@@ -99,7 +99,8 @@ class Path(eqx.Module):
     def _locate(self, t: Float[Array, "..."]) -> tuple[Int[Array, "..."], Any, Any, Bool[Array, "..."]]:
         """(piece, theta, length of the piece, whether the path has a value there); all but the first end in an axis
         that broadcasts against channels."""
-        knots, slack = self.knots, _slack(self.knots)
+        slack = rounding(self.knots, t)
+        knots, t = wider(self.knots, t)
         inside = (t >= knots[0] - slack) & (t <= knots[-1] + slack)
         how = "compare_all" if knots.shape[0] <= COMPARE else "scan_unrolled"
         index = jnp.clip(jnp.searchsorted(knots, t, side="right", method=how) - 1, 0, knots.shape[0] - 2)
@@ -109,9 +110,22 @@ class Path(eqx.Module):
         return index, theta, h[..., None].astype(self.coefficients.dtype), inside[..., None]
 
 
-def _slack(knots: Any) -> Any:
-    """How far outside the data a time may lie by rounding."""
-    return SLACK * jnp.finfo(knots.dtype).eps * (abs(knots[0]) + abs(knots[-1]))
+def times_of(t: Any) -> Array:
+    """t as an array of real numbers, in the precision in which it was given."""
+    t = jnp.asarray(t)
+    return t if jnp.issubdtype(t.dtype, jnp.floating) else t.astype(float)
+
+
+def rounding(knots: Any, t: Any) -> Any:
+    """How far outside the data a time may lie by rounding: its own, or that of the knots."""
+    eps = max(float(jnp.finfo(array.dtype).eps) for array in (knots, t))
+    return SLACK * eps * (abs(knots[0]) + abs(knots[-1]))
+
+
+def wider(knots: Any, t: Any) -> tuple[Any, Any]:
+    """Both in the wider of their precisions: a time just before a knot must not be rounded to it."""
+    dtype = jnp.promote_types(knots.dtype, t.dtype)
+    return knots.astype(dtype), t.astype(dtype)
 
 
 @eqx.filter_jit

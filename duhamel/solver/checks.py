@@ -137,31 +137,6 @@ def _array(leaf: Any) -> Any:
     return jnp.asarray(leaf)
 
 
-def times(t1_or_ts: Any, t0: Any, dtype: Any) -> tuple[Any, Any, Any]:
-    """(t0, t1, ts or None), finite and strictly monotone away from t0."""
-    t0, ts = jnp.asarray(t0, dtype), jnp.asarray(t1_or_ts, dtype)
-    if t0.ndim != 0:
-        raise ValueError(f"t0 must be one number, got shape {t0.shape}.")
-    if ts.ndim > 1 or ts.size == 0:
-        raise ValueError(f"the end time must be one number t1 or a 1-D array of save times, got shape {ts.shape}.")
-    if concrete((t0, ts)):
-        # Judged in float64: times that only coincide in the state's precision are named as such.
-        host = np.atleast_1d(np.asarray(ts))
-        if not (np.isfinite(t0) and np.all(np.isfinite(host))):
-            raise ValueError("t0 and the end or save times must be finite numbers.")
-        if host[-1] == t0 and host.size == 1:
-            raise ValueError(f"t1 equals t0 = {float(t0):g}; the solution there is x0 itself, so ask for another time.")
-        steps = np.diff(np.concatenate([np.atleast_1d(t0), host]))
-        if host[0] == t0:
-            steps = steps[1:]
-        if not (np.all(steps > 0) or np.all(steps < 0)):
-            raise ValueError(
-                "the save times must be strictly increasing from t0, or strictly decreasing for a solve backwards in "
-                f"time, without repeats in {np.dtype(dtype).name}; sort them and drop duplicates."
-            )
-    return t0, (ts if ts.ndim == 0 else ts[-1]), (None if ts.ndim == 0 else ts)
-
-
 def control(control: Control, method: Method, x: PyTree) -> Control:
     """The control with its tolerances as arrays, so that other tolerances do not compile again. x: one lane's state, or
     its shapes."""
@@ -179,7 +154,10 @@ def control(control: Control, method: Method, x: PyTree) -> Control:
             "with an embedded estimate such as Tsit5()."
         )
     arrays = jnp.asarray(control.rtol, dtype), jnp.asarray(control.atol, dtype)
-    tolerances = eqx.tree_at(lambda c: (c.rtol, c.atol), control, arrays)
+    gains = {name: _gain(name, getattr(control, name), dtype) for name in GAINS}
+    stops = None if np.size(control.stops) == 0 or control.stops is None else control.stops
+    given = vars(control) | gains | {"rtol": arrays[0], "atol": arrays[1], "stops": stops}
+    tolerances = type(control)(**given)
     if not concrete((control.rtol, control.atol)):
         return tolerances
     if np.ndim(control.rtol) != 0:
@@ -196,6 +174,16 @@ def control(control: Control, method: Method, x: PyTree) -> Control:
             "Raise rtol, or make x0 float64 (jax.config.update('jax_enable_x64', True))."
         )
     return tolerances
+
+
+GAINS = ("p", "i", "d", "safety", "shrink", "grow")
+
+
+def _gain(name: str, value: Any, dtype: Any) -> Any:
+    """A number of the controller: Python's where its value is known, which compiles it in."""
+    if np.ndim(value) != 0:
+        raise ValueError(f"PID({name}) is one number, got shape {np.shape(value)}.")
+    return float(value) if concrete(value) else jnp.asarray(value, dtype)
 
 
 def _cfl(control: CFL, method: Method, dtype: Any) -> CFL:
@@ -222,27 +210,6 @@ def _component_atol(atol: Any, x: PyTree) -> None:
         raise ValueError(
             f"atol has shape {np.shape(atol)} and the state {shapes[0] if len(shapes) == 1 else shapes}: give one "
             "number, or an array like a state that is one array."
-        )
-
-
-def fixed_grid(control: Control, t0: Any, t1: Any) -> None:
-    """A grid of times runs from t0 to t1 without turning back."""
-    if not isinstance(control, Fixed) or control.grid is None:
-        return
-    grid = control.grid
-    if np.ndim(grid) != 1 or np.shape(grid)[0] < 2:
-        raise ValueError(f"Fixed(grid=...) needs a 1-D array of at least two times, got shape {np.shape(grid)}.")
-    if not concrete((grid, t0, t1)):
-        return
-    steps = np.diff(np.asarray(grid, np.float64))
-    if not (np.all(steps > 0) or np.all(steps < 0)):
-        raise ValueError(
-            "Fixed(grid=...) must be strictly increasing, or strictly decreasing for a solve backwards in time."
-        )
-    if not np.allclose([grid[0], grid[-1]], [t0, t1], rtol=1e-6, atol=0):
-        raise ValueError(
-            f"Fixed(grid=...) runs from {grid[0]:g} to {grid[-1]:g}, but the solve from t0 = {t0:g} to t1 = {t1:g}; "
-            "make its ends t0 and the end (or last save) time."
         )
 
 
@@ -298,8 +265,7 @@ def noise(
     control: Any,
     key: Any,
     noise: Any,
-    t0: Any,
-    t1: Any,
+    span: Any,
     events: Any,
     resume: Resume | None = None,
 ) -> Any:
@@ -317,7 +283,7 @@ def noise(
         raise ValueError(f"{kind(problem)} needs a key for its Brownian path: solve(..., key=jax.random.key(0)).")
     if not (hasattr(key, "dtype") and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
         raise TypeError("key must be a typed key such as jax.random.key(0).")
-    if concrete((t0, t1)) and t1 < t0:
+    if concrete(span) and span < 0:
         raise ValueError("an equation with noise is solved forwards in time: t1 must be greater than t0.")
     if noise is None:
         noise = Counter() if isinstance(control, Fixed) and events is None else VirtualTree()

@@ -22,6 +22,7 @@ from .sharding import vary_together
 from .solution import Solution
 from .solve import solution_of
 from .stepper import Stepper, bind
+from .times import Times, coarse_times
 
 CACHE = 2**15  # bytes of state and stages a chunk may take: the first-level cache of a core
 
@@ -88,6 +89,7 @@ def ensemble(
     )
     axes = _axes(asked.args, in_axes, lanes)
     check_start(asked.problem, x0s, begin, asked.args, lanes, axes)
+    coarse_times(asked.problem, asked.times, *_first_lane(x0s, asked.args, axes))
     width = None if chunk is None else checks.max_steps(chunk)
     keys = None if asked.noise is None else _keys(key, lanes)
     solution = _ensemble(asked, x0s, axes, keys, width)
@@ -99,21 +101,25 @@ def ensemble(
 @eqx.filter_jit
 def _ensemble(asked: Request, x0s: PyTree, axes: PyTree, keys: Any, width: int | None) -> Solution:
     lanes = jax.tree.leaves(x0s)[0].shape[0]
-    inputs = (x0s, asked.t0, asked.t1, asked.ts, asked.args, asked.dt0)
-    x0s, t0, t1, ts, args, dt0 = vary_together(inputs)
-    first = lambda leaf: leaf[0]  # noqa: E731
-    one = jax.tree.map(lambda axis, leaf: first(leaf) if axis == 0 else leaf, axes, args, is_leaf=lambda a: a is None)
-    x_one = jax.tree.map(first, x0s)
-    checks.field(asked.problem, t0, x_one, one)
+    x0s, times, args, dt0 = vary_together((x0s, asked.times, asked.args, asked.dt0))
+    t0 = times.t0
+    x_one, one = _first_lane(x0s, args, axes)
     stepper = bind(asked.problem, asked.method, t0, x_one, one, lanes=1, axes=axes)
+    checks.field(stepper.problem, t0, x_one, one)
     x = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), x0s)
-    stepper = stepper.given(args, _lane_table(asked.table, x), _lane_noise(asked, stepper, t0, t1, x_one, one, keys))
+    stepper = stepper.given(args, _lane_table(asked.table, x), _lane_noise(asked, stepper, times, x_one, one, keys))
     asked = _lane_tolerances(asked.bound(t0, x_one, one))
-    task, h = prepare(asked, stepper, x, t0, jnp.broadcast_to(t1, (lanes,)), ts, dt0)
+    task, h = prepare(asked, stepper, x, times.lanes(lanes), dt0)
     task, x, h = vary_together((task, x, h))
     chunk = min(lanes, _width(stepper, x_one) if width is None else width)
-    solution = solution_of(task, asked.adjoint.march_lanes(task, x, h, chunk), ts, asked.control, dt0)
-    return _lanes_first(solution, ts is None or asked.save.every_step)
+    solution = solution_of(task, asked.adjoint.march_lanes(task, x, h, chunk), times, asked.control, dt0)
+    return _lanes_first(solution, times.ts is None or asked.save.every_step)
+
+
+def _first_lane(x0s: PyTree, args: PyTree, axes: PyTree) -> tuple[PyTree, PyTree]:
+    first = lambda axis, leaf: leaf[0] if axis == 0 else leaf  # noqa: E731
+    one = jax.tree.map(first, axes, args, is_leaf=lambda axis: axis is None)
+    return jax.tree.map(lambda leaf: leaf[0], x0s), one
 
 
 def _lane_table(table: list | None, x: PyTree) -> list | None:
@@ -122,12 +128,12 @@ def _lane_table(table: list | None, x: PyTree) -> list | None:
     return jax.tree.map(lambda rows: rows[..., None] if _elementwise(rows) else rows, like(table, x))
 
 
-def _lane_noise(asked: Request, stepper: Stepper, t0: Any, t1: Any, x: PyTree, args: PyTree, keys: Any) -> Any:
+def _lane_noise(asked: Request, stepper: Stepper, times: Times, x: PyTree, args: PyTree, keys: Any) -> Any:
     """Every lane's noise, all its arrays with the lanes in front. x, args: one lane's."""
     if asked.noise is None:
         return None
-    shape = stepper.problem.noise_shape(t0, x, args)
-    return jax.vmap(lambda key: asked.noise.bind(key, shape, t1 - t0, asked.method.noise))(keys)
+    shape = stepper.problem.noise_shape(times.t0, x, args)
+    return jax.vmap(lambda key: asked.noise.bind(key, shape, times.span, asked.method.noise))(keys)
 
 
 def _lane_tolerances(asked: Request) -> Request:
@@ -202,7 +208,7 @@ def _width(stepper: Stepper, x: PyTree) -> int:
     size = sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(x))
     method = stepper.method
     stages = len(method.pattern.rows) if isinstance(method, RowMethod) else 8 + _components(x)
-    fits = CACHE // (size * (stages + 2))
+    fits = CACHE // max(size * (stages + 2), 1)
     width = int(2 ** np.clip(np.floor(np.log2(max(fits, 1))), 5, 8))
     weights = jax.tree.leaves(eqx.filter(stepper.problem, eqx.is_inexact_array))
     return max(width, 256) if any(w.ndim >= 2 for w in weights) else width

@@ -77,7 +77,7 @@ def bind_events(events: Any, t: Any, x: PyTree, args: PyTree) -> tuple[Event, ..
         g = with_args(event.g, "Event(g)")
         reset = None if event.reset is None else with_args(event.reset, "Event(reset)", "state")
         _check(g, reset, t, x, args)
-        closed = eqx.filter_closure_convert(lambda t, x, args, g=g: jnp.asarray(g(t, x, args)), t, x, args)
+        closed = eqx.filter_closure_convert(lambda t, x, args, g=g: _real(g(t, x, args), t), t, x, args)
         bound.append(
             Event(
                 closed,
@@ -90,12 +90,18 @@ def bind_events(events: Any, t: Any, x: PyTree, args: PyTree) -> tuple[Event, ..
     return tuple(bound)
 
 
+def _real(value: Any, t: Any) -> Array:
+    """g as a number: of a condition, +1 where it holds and -1 where it does not."""
+    value = jnp.asarray(value)
+    return jnp.where(value, 1.0, -1.0).astype(t.dtype) if value.dtype == bool else value
+
+
 def _check(g: Callable, reset: Callable | None, t: Any, x: PyTree, args: PyTree) -> None:
-    value = eqx.filter_eval_shape(lambda *given: jnp.asarray(g(*given)), t, x, args)
+    value = eqx.filter_eval_shape(lambda *given: _real(g(*given), t), t, x, args)
     if not hasattr(value, "shape") or value.shape != () or not jnp.issubdtype(value.dtype, jnp.floating):
         raise ValueError(
-            f"Event(g) must return one real number whose sign changes, got {value}; for a yes-or-no condition return "
-            "a smooth quantity minus its threshold."
+            f"Event(g) must return one real number whose sign changes, or one bool, got {value}; for instance a "
+            "component minus its threshold."
         )
     if reset is None:
         return

@@ -124,9 +124,26 @@ class DenseOutput(eqx.Module):
 
     def __call__(self, t: Any) -> PyTree:
         t = jnp.asarray(t, self.t.dtype)
-        if t.ndim == 1:
-            return jax.vmap(self._one)(t)
-        return self._one(t)
+        first, last = self.t[0], self.t[self.accepted]
+        slack = 8 * jnp.finfo(t.dtype).eps * jnp.maximum(jnp.abs(first), jnp.abs(last))
+        outside = (t < jnp.minimum(first, last) - slack) | (t > jnp.maximum(first, last) + slack)
+        if not isinstance(outside, Tracer) and outside.any():
+            raise ValueError(
+                f"t = {float(t[outside][0] if t.ndim else t):g} lies outside of the solution, which runs from "
+                f"{float(first):g} to {float(last):g}; solve further, and go on from a solution by solve(f, sol, t1)."
+            )
+        x = jax.vmap(self._one)(t) if t.ndim == 1 else self._one(t)
+        nowhere = lambda leaf: jnp.where(outside.reshape(outside.shape + (1,) * (leaf.ndim - t.ndim)), jnp.nan, leaf)  # noqa: E731
+        return jax.tree.map(nowhere, x)
+
+    def __deepcopy__(self, memo: Any) -> "DenseOutput":
+        return self  # it cannot be changed
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "dense output holds compiled functions and cannot be pickled: pickle sol(ts), or a solution that was saved "
+            "at times or with Save(steps=True)."
+        )
 
     def _one(self, t: Array) -> PyTree:
         stepper = self.task.stepper

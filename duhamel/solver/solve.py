@@ -19,11 +19,13 @@ from .control import PID, Control
 from .event import Event
 from .loop import evaluations
 from .request import Request, prepare, request
-from .save import Save, read
+from .save import Save, read, rows_like, select
+from .saving import out_of_order
 from .sharding import vary_together
 from .solution import DenseOutput, Events, Solution, Stats
 from .stepper import bind
-from .task import Resume, State, Task, output
+from .task import Resume, State, Task, begin_of, output
+from .times import Times, coarse_times
 
 
 def solve(
@@ -92,6 +94,7 @@ def solve(
         max_steps=max_steps,
     )
     check_start(asked.problem, x0, begin, asked.args)
+    coarse_times(asked.problem, asked.times, x0, asked.args)
     solution = _solve(asked, x0, key)
     if not isinstance(solution.status, Tracer):
         solution = _trim(solution, asked.save)
@@ -102,22 +105,23 @@ def solve(
 
 @eqx.filter_jit
 def _solve(asked: Request, x0: PyTree, key: Any) -> Solution:
-    method, inputs = asked.method, (x0, asked.t0, asked.t1, asked.ts, asked.args, asked.dt0)
-    x0, t0, t1, ts, args, dt0 = vary_together(inputs)
-    checks.field(asked.problem, t0, x0, args)
+    method, inputs = asked.method, (x0, asked.times, asked.args, asked.dt0)
+    x0, times, args, dt0 = vary_together(inputs)
+    t0 = times.t0
     stepper = bind(asked.problem, method, t0, x0, args)
+    checks.field(stepper.problem, t0, x0, args)
     table = None if asked.table is None else like(asked.table, x0)
     noise = None
     if asked.noise is not None:
-        noise = asked.noise.bind(key, stepper.problem.noise_shape(t0, x0, args), t1 - t0, method.noise)
+        noise = asked.noise.bind(key, stepper.problem.noise_shape(t0, x0, args), times.span, method.noise)
     stepper = stepper.given(args, table, noise)
-    task, h = prepare(asked.bound(t0, x0, args), stepper, x0, t0, t1, ts, dt0)
+    task, h = prepare(asked.bound(t0, x0, args), stepper, x0, times, dt0)
     task, x0, h = vary_together((task, x0, h))
-    return solution_of(task, asked.adjoint.march(task, x0, h), ts, asked.control, dt0)
+    return solution_of(task, asked.adjoint.march(task, x0, h), times, asked.control, dt0)
 
 
-def solution_of(task: Task, state: State, ts: Any, control: Any, dt0: Any) -> Solution:
-    still = jax.lax.stop_gradient
+def solution_of(task: Task, state: State, times: Times, control: Any, dt0: Any) -> Solution:
+    still, ts = jax.lax.stop_gradient, times.ts
     chosen = isinstance(control, PID) and dt0 is None
     started = (2 if chosen else 0) + task.stepper.method.started
     x1 = state.slots["x"]
@@ -128,12 +132,15 @@ def solution_of(task: Task, state: State, ts: Any, control: Any, dt0: Any) -> So
         happened = _events(task, state)
         end = jnp.where(state.status == Status.event, happened.last - task.t0, end)
     t1 = task.t0 + end
-    at_times, every, times = state.saves
+    at_times, every, every_t = state.saves
     dense = None
     if task.save.every_step:
-        t, x = still(times), every["x"] if task.save.dense else every
+        t, x = still(every_t), every["x"] if task.save.dense else every
     elif ts is not None:
         t, x = ts, at_times
+        bad = out_of_order(task, begin_of(task))
+        state = state._replace(status=jnp.where(bad, Status.bad_times, state.status).astype(jnp.int32))
+        x = select(bad, rows_like(jax.tree.map(lambda rows: rows[0], x), ts.shape[0]), x)
     else:
         t, x = t1, output(task, t1, x1)
     none = jnp.zeros_like(state.tried)
@@ -141,9 +148,9 @@ def solution_of(task: Task, state: State, ts: Any, control: Any, dt0: Any) -> So
     nfe = evaluations(task, state, started)
     stats = Stats(state.accepted, state.tried - state.accepted, nfe, jacobians, factorizations)
     slots = {name: state.slots[name] for name in task.stepper.method.carried}
-    resume = still(Resume(task.t0, end, state.h, slots, state.before))
+    resume = still(Resume(task.t0, end, state.h, slots, state.before, times.low))
     if task.save.dense:
-        dense = DenseOutput(task, still(times), every, state.accepted)
+        dense = DenseOutput(task, still(every_t), every, state.accepted)
     return Solution(
         t, x, t1, x1, state.status, stats, state.sums["error"], dense, happened, state.sums.get("stiffness"), resume
     )

@@ -126,21 +126,31 @@ def initial_step(
     Source: Hairer, Norsett, Wanner, Solving ODEs I, II.4, "starting step size", where T = 1.
     """
     order = stepper.method.error_order or stepper.method.order
-    scale, reach = error_scale(control, x, x), jnp.abs(span)
-    norm = lambda v: jnp.sqrt(squared_norm(v, scale, stepper.lanes)).astype(span.dtype)  # noqa: E731
+    # Without an end and without a rate there is no scale of time but one.
+    scale, reach = error_scale(control, x, x), jnp.where(jnp.isfinite(span), jnp.abs(span), 1.0)
+    norm = lambda v: _rms(v, scale, stepper.lanes).astype(span.dtype)  # noqa: E731
     f0 = stepper.method.limiting(stepper, t, x)
     d0, d1 = norm(x), norm(f0)
     small = (d0 < 1e-5) | (d1 * reach < 1e-5)
     T = jnp.where(small, reach, d0 / jnp.where(small, 1.0, d1))
     h0 = jnp.minimum(jnp.where(small, 1e-6, 1e-2) * T, reach)
     f1 = stepper.method.limiting(stepper, t + jnp.sign(span) * h0, tree_combine([jnp.sign(span) * h0, 1.0], [f0, x]))
-    d2 = norm(jax.tree.map(jnp.subtract, f1, f0)) / jnp.where(h0 == 0, 1.0, h0)
-    bend = jnp.maximum(d1 * T, d2 * T * T)
+    bends = norm(jax.tree.map(jnp.subtract, f1, f0)) * T * (T / jnp.where(h0 == 0, 1.0, h0))  # T^2 |x''|
+    bend = jnp.maximum(d1 * T, bends)
     flat = bend <= 1e-15
     h1 = T * (0.01 / jnp.where(flat, 1.0, bend)) ** (1.0 / (order + 1))
     h1 = jnp.where(flat, jnp.maximum(1e-6 * reach, 1e-3 * h0), h1)
     h = jnp.minimum(jnp.minimum(100.0 * h0, h1), reach)
     return jax.lax.stop_gradient(jnp.sign(span) * jnp.where(jnp.isfinite(h), h, h0))
+
+
+def _rms(v: PyTree, scale: PyTree, lanes: int) -> Array:
+    """Root mean square of v / scale, whose squares may be too large for the precision."""
+    ratio = jax.tree.map(lambda a, s: jnp.abs(a / s), v, scale)
+    over = lambda leaf: jnp.max(leaf, axis=tuple(range(leaf.ndim - lanes)), initial=0.0)  # noqa: E731
+    largest = jnp.max(jnp.stack([over(leaf) for leaf in jax.tree.leaves(ratio)]), axis=0)
+    unit = jnp.where(largest > 0, largest, 1.0)
+    return unit * jnp.sqrt(squared_norm(ratio, jax.tree.map(lambda _: unit, ratio), lanes))
 
 
 @eqx.filter_custom_jvp
