@@ -32,7 +32,10 @@ VALUELESS = (
 
 
 class Called(eqx.Module):
-    """f(t, x, args), whatever it takes. `gives`: "rates" or a "state", like x; "columns", x and perhaps one more axis."""
+    """f(t, x, args), whatever it takes.
+
+    gives  "rates" or a "state", like x; "columns": x and perhaps one more axis; "": anything
+    """
 
     f: Callable
     name: str = eqx.field(static=True)
@@ -221,7 +224,7 @@ def _containers(name: str, error: TypeError, x: Any, args: Any) -> str | None:
             )
         if type(args).__name__ == kind:
             return (
-                f"{name}{_where(None, error.__traceback__)} takes args for a number or an array, and they are a {kind}: "
+                f"{name}{_where(None, error.__traceback__)} takes args for a number or array, and they are a {kind}: "
                 f"one parameter is passed as args=k, several are taken apart in {name}, or are parameters of its own, "
                 f"{name}(t, x, a, b)."
             )

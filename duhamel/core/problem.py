@@ -13,6 +13,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .calling import with_args
 from .linear import Linear, Zero
@@ -142,6 +143,33 @@ class MassProblem(Problem):
     def closed(self, t: Any, x: Any, args: Any) -> "MassProblem":
         return MassProblem(close(self.f, t, x, args), self.mass)
 
+    def real(self, x: Any) -> "MassProblem":
+        """With the mass matrix of the real numbers that x is made of: of each leaf the real parts, then the imaginary
+        ones, as implicit methods lay a state out."""
+        leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(x)]
+        entries = sum(leaf.size for leaf in leaves)
+        numbers = sum(leaf.size * (2 if jnp.iscomplexobj(leaf) else 1) for leaf in leaves)
+        side = self.mass.shape[0]
+        if side == numbers and not jnp.iscomplexobj(self.mass):
+            return self
+        if side != entries:
+            of = "" if entries == numbers else f", or ({numbers}, {numbers}) and real"
+            raise ValueError(f"mass is ({side}, {side}), but the state has {entries} entries: make it theirs{of}.")
+        if not all(jnp.iscomplexobj(leaf) for leaf in leaves):
+            raise ValueError(
+                "mass or a part of the state is complex, and another part is real: make all complex, x0 + 0j."
+            )
+        counts = [leaf.size for leaf in leaves]
+        at = np.concatenate(
+            [2 * begin + np.arange(n) for begin, n in zip(np.cumsum([0, *counts]), counts, strict=False)]
+        )
+        re, im = np.zeros((numbers, entries)), np.zeros((numbers, entries))
+        re[at, np.arange(entries)] = 1.0
+        im[at + np.repeat(counts, counts), np.arange(entries)] = 1.0
+        M = self.mass
+        mass = re @ (M.real @ re.T - M.imag @ im.T) + im @ (M.imag @ re.T + M.real @ im.T)
+        return MassProblem(self.f, mass)
+
 
 class LangevinProblem(Problem):
     """dq = v dt, dv = -gamma v dt - u grad(q) dt + sqrt(2 gamma u) dW; x = (q, v). Underdamped Langevin dynamics."""
@@ -233,8 +261,8 @@ def Separable(velocity: Callable, force: Callable) -> SeparableProblem:
 
 
 def DAE(f: Callable, mass: Any) -> MassProblem:
-    """mass dx/dt = f(t, x, args) with a constant (n, n) matrix, which may be singular (index 1)."""
-    mass = jnp.asarray(mass, float)
+    """mass dx/dt = f(t, x, args) with a constant (n, n) matrix, which may be singular (index 1), and complex."""
+    mass = jnp.asarray(mass, complex if jnp.iscomplexobj(mass) else float)
     if mass.ndim != 2 or mass.shape[0] != mass.shape[1]:
         raise ValueError(f"mass must be one square matrix, got shape {mass.shape}.")
     return MassProblem(with_args(f, "f", "rates"), mass)

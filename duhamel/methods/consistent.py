@@ -28,6 +28,7 @@ def consistent_start(problem: MassProblem, x0: Any, *, t0: Any = 0.0, args: Any 
     """
     import optimistix as optx  # not with every solve
 
+    problem = problem.real(x0)
     flat, residual = _equations(problem, x0, t0, args)
     found = optx.root_find(
         lambda v, _: residual(v), optx.Newton(rtol=rtol, atol=rtol * 1e-2), flat.ravel(x0), max_steps=50, throw=False

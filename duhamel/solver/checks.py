@@ -116,8 +116,8 @@ def arguments(args: PyTree, dtype: Any) -> PyTree:
             hash(leaf)
         except TypeError:
             raise TypeError(
-                f"args hold a {type(leaf).__name__}, which cannot be part of a compiled program: pass what it holds, as "
-                "arrays, numbers or strings in a dict or tuple."
+                f"args hold a {type(leaf).__name__}, which cannot be part of a compiled program: pass what it holds, "
+                "as arrays, numbers or strings in a dict or tuple."
             ) from None
         return leaf
 

@@ -16,7 +16,8 @@ from . import checks
 from .adjoint import Adjoint
 from .control import PID, Control
 from .event import Event
-from .request import Request, prepare, request
+from .habits import refuse
+from .request import Request, below_atol, hint, prepare, request
 from .save import Save
 from .sharding import vary_together
 from .solution import Solution
@@ -47,6 +48,7 @@ def ensemble(
     max_steps: int = 4096,
     chunk: int | None = None,
     throw: bool = True,
+    **other: Any,
 ) -> Solution:
     """Solve dx/dt = f(t, x, args) from many initial states or with many parameters, every lane with its own steps.
 
@@ -64,6 +66,7 @@ def ensemble(
               dominated by matrix products, fewer if the state is large
     The other arguments are those of `solve`. The solution has the lanes first: x (lanes, ...) or (lanes, times, ...).
     """
+    refuse(ensemble, other)
     x0s, t0, begin, resume = checks.beginning(x0s, t0, problem, throw)
     x0s, lanes = _states(x0s)
     if save is not None and save.dense:
@@ -94,7 +97,8 @@ def ensemble(
     keys = None if asked.noise is None else _keys(key, lanes)
     solution = _ensemble(asked, x0s, axes, keys, width)
     if throw:
-        solution.raise_if_failed()
+        solution.raise_if_failed(hint(asked))
+    below_atol(asked, x0s, solution)
     return solution
 
 

@@ -23,7 +23,7 @@ from .save import fill_after, rows_like, select, write
 from .saving import first_rows, out_of_order, record_step
 from .sharding import vary_together
 from .stepper import Stepper
-from .task import RUNNING, Move, State, Task, begin_of, clearance, output, row_of
+from .task import RUNNING, Move, State, Task, begin_of, clearance, row_of
 
 REPORT = 32  # attempts from one report of progress to the next
 COUNTS = ("nfe", "jacobians", "factorizations")

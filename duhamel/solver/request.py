@@ -1,5 +1,6 @@
 """What a user asked for, checked: the same for one state and for many lanes."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +11,17 @@ import numpy as np
 from jaxtyping import PyTree
 
 from duhamel.core.linear import Linear, Scalar
-from duhamel.core.problem import Deterministic, Problem, SeparableProblem, SplitProblem, as_problem, close
+from duhamel.core.problem import (
+    Deterministic,
+    LangevinProblem,
+    MassProblem,
+    Problem,
+    SeparableProblem,
+    SplitProblem,
+    Stochastic,
+    as_problem,
+    close,
+)
 from duhamel.methods.base import Method, RowMethod, time_dtype
 from duhamel.methods.explicit import Tsit5
 from duhamel.methods.fits import fitting, kind
@@ -21,6 +32,7 @@ from .control import CFL, PID, Control, Fixed
 from .event import bind_events
 from .pace import by_waves
 from .save import Save, bind_save
+from .solution import Solution
 from .stepper import Stepper, initial_step
 from .task import Resume, Task
 from .times import Times, endless, fixed_grid, from_t0, times
@@ -83,6 +95,7 @@ def request(
 ) -> Request:
     """Every check that needs no compiling. x: one lane's state; it stands at `begin`, times are counted from t0."""
     problem = as_problem(problem)
+    problem = problem.real(x) if isinstance(problem, MassProblem) else problem
     method = default_method(problem) if method is None else method
     control = PID() if control is None else control
     adjoint = Tape() if adjoint is None else adjoint
@@ -157,6 +170,40 @@ def tabulate(method: Method, L: Linear, control: Control, t0: Any, t1: Any) -> l
 
 def _stack(leaves: tuple) -> Any:
     return np.stack(leaves) if checks.concrete(leaves) else jnp.stack(leaves)
+
+
+def hint(asked: Request) -> str:
+    """What else to say of a solve that failed."""
+    noisy = isinstance(asked.problem, Stochastic | LangevinProblem) and isinstance(asked.control, PID)
+    if not noisy:
+        return ""
+    return (
+        " A Brownian path is rough, and tolerances as for ordinary equations ask for very many steps: use "
+        "control=Fixed(steps), or PID(rtol=1e-2, atol=1e-2)."
+    )
+
+
+def below_atol(asked: Request, x0: PyTree, solution: Solution) -> None:
+    """Warn, outside `jit`, if error control never had anything to control: all of it lies below atol."""
+    control, states = asked.control, [x0, solution.x1]
+    if not isinstance(control, PID) or not checks.concrete((control.atol, x0, solution.status, solution.x1)):
+        return
+    if asked.save.fn is None and not asked.save.dense:
+        states.append(solution.x)
+    atol, largest = np.asarray(control.atol), 0.0
+    for leaf in jax.tree.leaves(states):  # x0 first: that mostly settles it
+        if not leaf.is_fully_addressable or leaf.size == 0:
+            return
+        size = np.abs(np.asarray(leaf))
+        if not np.all(size < atol):
+            return
+        largest = max(largest, float(size.max()))
+    if largest > 0:
+        warnings.warn(
+            f"all values, at most {largest:.2g}, lie below atol = {float(atol.max()):.2g}: errors of their size are "
+            "not seen. Use control=PID(rtol, atol) with a smaller atol, or larger units.",
+            stacklevel=3,
+        )
 
 
 def prepare(asked: Request, stepper: Stepper, x0: PyTree, times: Times, dt0: Any) -> tuple[Task, Any]:

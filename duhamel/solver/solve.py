@@ -17,8 +17,9 @@ from . import checks
 from .adjoint import Adjoint
 from .control import PID, Control
 from .event import Event
+from .habits import refuse
 from .loop import evaluations
-from .request import Request, prepare, request
+from .request import Request, below_atol, hint, prepare, request
 from .save import Save, read, rows_like, select
 from .saving import out_of_order
 from .sharding import vary_together
@@ -46,6 +47,7 @@ def solve(
     dt0: Any = None,
     max_steps: int = 4096,
     throw: bool = True,
+    **other: Any,
 ) -> Solution:
     """Solve dx/dt = f(t, x, args), x(t0) = x0.
 
@@ -73,6 +75,7 @@ def solve(
 
     Works under jit, vmap, grad and jvp (with Forward()), forwards and backwards in time.
     """
+    refuse(solve, other)
     x0, t0, begin, resume = checks.beginning(x0, t0, problem, throw)
     asked = request(
         problem,
@@ -99,7 +102,8 @@ def solve(
     if not isinstance(solution.status, Tracer):
         solution = _trim(solution, asked.save)
         if throw:
-            solution.raise_if_failed()
+            solution.raise_if_failed(hint(asked))
+        below_atol(asked, x0, solution)
     return solution
 
 
