@@ -22,6 +22,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from .switches import theirs
+
 NOT_THEIRS = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}", "<@", os.path.dirname(__file__))
 VALUELESS = (
     jax.errors.ConcretizationTypeError,  # also of bool
@@ -47,7 +49,8 @@ class Called(eqx.Module):
         given = inputs[: self.lead]
         x, args = given[-1], restored(inputs[self.lead]) if len(inputs) > self.lead else None
         try:
-            got = self.f(*given, *self._rest(args))
+            with theirs():
+                got = self.f(*given, *self._rest(args))
         except VALUELESS as error:
             raise TypeError(_valueless(self.name, self.f, error)) from None
         except TypeError as error:

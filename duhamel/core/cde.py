@@ -21,6 +21,7 @@ from .calling import restored, with_args
 from .path import Path, rounding, times_of, wider
 from .problem import Deterministic
 from .signature import factors, lyndon_words, window_logsignatures
+from .switches import own_arithmetic
 
 
 def CDE(f: Callable, path: Any) -> Deterministic:
@@ -36,6 +37,7 @@ def CDE(f: Callable, path: Any) -> Deterministic:
     return Deterministic(N=Controlled(with_args(f, "f", "columns"), _source("CDE", path, "derivative")))
 
 
+@own_arithmetic
 def LogODE(f: Callable, path: Any, depth: int = 2, windows: Any = None, *, smooth: bool = False) -> Deterministic:
     """The log-ODE method for dx = f(x, args) dX: on each window of length T
 
@@ -93,6 +95,7 @@ class LogPath(eqx.Module):
     depth: int = eqx.field(static=True)
 
     @staticmethod
+    @own_arithmetic
     def of(path: Path, depth: int, windows: Any) -> "LogPath":
         """windows: how many equal ones, or their bounds. Batches: jax.vmap(lambda p: LogPath.of(p, 2, 8))(paths)."""
         bounds = window_bounds(path, windows)

@@ -26,6 +26,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
+from .switches import own_arithmetic
+
 SLACK = 8  # a time this many units in the last place outside the data is rounding, not a mistake
 COMPARE = 64  # up to so many knots a comparison with all of them is faster than bisection
 
@@ -52,14 +54,17 @@ class Path(eqx.Module):
     def degree(self) -> int:
         return self.coefficients.shape[-2] - 1
 
+    @own_arithmetic
     def __call__(self, t: Any) -> Float[Array, "*times channels"]:
         """X(t), for one time or an array of them."""
         return _value(self, self._checked(t))
 
+    @own_arithmetic
     def derivative(self, t: Any) -> Float[Array, "*times channels"]:
         """dX/dt, from the right at a knot (from the left at the last one)."""
         return _slope(self, self._checked(t))
 
+    @own_arithmetic
     def refined(self, times: Float[Array, " m"]) -> tuple["Path", Int[Array, " m"]]:
         """The same path with `times` among its knots, and the places of the times in the new knots.
 
@@ -148,6 +153,7 @@ def _slope(path: Path, t: Array) -> Float[Array, "*times channels"]:
     return jnp.where(inside, value / h, jnp.nan)
 
 
+@own_arithmetic
 def LinearPath(ts: Any, xs: Any, *, smooth: bool = False) -> Path:
     """Straight lines through the data.
 
@@ -160,6 +166,7 @@ def LinearPath(ts: Any, xs: Any, *, smooth: bool = False) -> Path:
     return Path(ts, _lines(ts, xs, smooth))
 
 
+@own_arithmetic
 def RectilinearPath(ts: Any, xs: Any) -> Path:
     """At first time alone moves, with the values as last observed, then the values alone: channels (time, *values).
 
@@ -178,6 +185,7 @@ def RectilinearPath(ts: Any, xs: Any) -> Path:
     return Path(jnp.arange(2 * xs.shape[0] - 1, dtype=ts.dtype), _rectangles(ts, xs))
 
 
+@own_arithmetic
 def HermitePath(ts: Any, xs: Any) -> Path:
     """Cubic Hermite pieces; the slope at a knot is the backward difference, that of the straight line before it.
 
@@ -189,6 +197,7 @@ def HermitePath(ts: Any, xs: Any) -> Path:
     return Path(ts, _backward(ts, xs))
 
 
+@own_arithmetic
 def NaturalCubicPath(ts: Any, xs: Any) -> Path:
     """The natural cubic spline: twice continuously differentiable, X'' = 0 at both ends."""
     ts, xs = _data("NaturalCubicPath", ts, xs)

@@ -12,12 +12,14 @@ import numpy as np
 from jax.core import Tracer
 
 from duhamel.core.problem import MassProblem, Problem
+from duhamel.core.switches import own_arithmetic
 
 from .jacobian import Flat
 
 TOLERATED = 1e-3  # how far, relative to 1 + |x|, a start may lie off: an iteration would remove it in the first step
 
 
+@own_arithmetic
 def consistent_start(problem: MassProblem, x0: Any, *, t0: Any = 0.0, args: Any = None, rtol: float = 1e-10) -> Any:
     """The state nearest to a guess that the algebraic equations of `DAE(f, mass)` allow at t0; M x0 is kept.
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from duhamel.core.switches import own_arithmetic
 from duhamel.methods.base import Method, RowMethod, like
 from duhamel.methods.consistent import check_start
 
@@ -28,6 +29,7 @@ from .times import Times, coarse_times
 CACHE = 2**15  # bytes of state and stages a chunk may take: the first-level cache of a core
 
 
+@own_arithmetic
 def ensemble(
     problem: Any,
     x0s: PyTree,

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from duhamel.core.status import Status
+from duhamel.core.switches import own_arithmetic
 
 from .loop import advance, finish, start
 from .record import record
@@ -181,6 +182,7 @@ def taped_lanes(diff: tuple, h: Array, memory: int, width: int) -> State:
 
 
 @taped_lanes.def_fwd
+@own_arithmetic
 def _forward(perturbed: PyTree, diff: tuple, h: Array, memory: int, width: int) -> tuple[State, Any]:
     del perturbed
     task, x = diff
@@ -192,6 +194,7 @@ def _forward(perturbed: PyTree, diff: tuple, h: Array, memory: int, width: int) 
 
 
 @taped_lanes.def_bwd
+@own_arithmetic
 def _backward(residuals: Any, grad: State, perturbed: PyTree, diff: tuple, h: Array, memory: int, width: int) -> tuple:
     task, x = diff
     wanted = perturbed[0]

@@ -7,6 +7,8 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, PyTree
 
+from duhamel.core.switches import own_arithmetic
+
 from .adjoint import Adjoint
 from .lanes import backward_chunks, march_lanes
 from .task import State, Task
@@ -48,6 +50,7 @@ def _in_chunks(task: Task, width: int | None) -> bool:
 
 
 @_wrapped.def_fwd
+@own_arithmetic
 def _forward(perturbed: PyTree, diff: tuple, h: Array, adjoint: Recorded, width: int | None) -> tuple[State, tuple]:
     del perturbed
     task, x = diff
@@ -59,6 +62,7 @@ def _forward(perturbed: PyTree, diff: tuple, h: Array, adjoint: Recorded, width:
 
 
 @_wrapped.def_bwd
+@own_arithmetic
 def _backward(
     residuals: tuple, grad: State, perturbed: PyTree, diff: tuple, h: Array, adjoint: Recorded, width: int | None
 ) -> tuple[Task, PyTree]:

@@ -55,7 +55,9 @@ def rows_like(value: PyTree, rows: int) -> PyTree:
     """Empty rows for `rows` values; NaN until written, so that a row never written cannot pass for a result."""
 
     def empty(leaf: Any) -> Array:
-        fill = jnp.nan if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0
+        # JAX's search for NaN would stop at these; what it finds then is a NaN of the user's own.
+        nothing = jnp.inf if jax.config.jax_debug_nans else jnp.nan  # pyright: ignore[reportAttributeAccessIssue]
+        fill = nothing if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0
         return jnp.full((rows, *leaf.shape), fill, leaf.dtype)
 
     return jax.tree.map(empty, value)

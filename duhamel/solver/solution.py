@@ -11,6 +11,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Int, PyTree
 
 from duhamel.core.status import Status
+from duhamel.core.switches import own_arithmetic
 from duhamel.methods.base import Moment
 
 from .task import Resume, Task
@@ -184,6 +185,7 @@ class DenseOutput(eqx.Module):
     slots: PyTree
     accepted: Any
 
+    @own_arithmetic
     def __call__(self, t: Any) -> PyTree:
         t = jnp.asarray(t, self.t.dtype)
         first, last = self.t[0], self.t[self.accepted]

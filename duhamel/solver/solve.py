@@ -10,6 +10,7 @@ from jax.core import Tracer
 from jaxtyping import PyTree
 
 from duhamel.core.status import Status
+from duhamel.core.switches import own_arithmetic
 from duhamel.methods.base import Method, like
 from duhamel.methods.consistent import check_start
 
@@ -29,6 +30,7 @@ from .task import Resume, State, Task, begin_of, output
 from .times import Times, coarse_times
 
 
+@own_arithmetic
 def solve(
     problem: Any,
     x0: PyTree,

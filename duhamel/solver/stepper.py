@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PyTree
 
 from duhamel.core.linear import Linear
 from duhamel.core.problem import Problem
+from duhamel.core.switches import own_arithmetic
 from duhamel.methods.base import Env, Method, Moment, RowMethod, Slots, like, tree_combine
 
 from .control import error_scale, squared_norm
@@ -161,6 +162,7 @@ def moved(x: PyTree, s: Array, t0: Array, stepper: Stepper) -> PyTree:
 
 
 @moved.def_jvp
+@own_arithmetic
 def _moved_jvp(primals: tuple, tangents: tuple) -> tuple[PyTree, PyTree]:
     x, s, t0, stepper = primals
     x_dot, s_dot, *_ = tangents

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from duhamel.core.status import Status
+from duhamel.core.switches import own_arithmetic
 from duhamel.methods.base import Env, Moment, Slots
 
 from .cotangents import (
@@ -48,6 +49,7 @@ def taped(diff: tuple, h: Float[Array, "..."], memory: int) -> State:
 
 
 @taped.def_fwd
+@own_arithmetic
 def _forward(perturbed: PyTree, diff: tuple, h: Array, memory: int) -> tuple[State, tuple[State, Rows]]:
     del perturbed
     task, x = diff
@@ -56,6 +58,7 @@ def _forward(perturbed: PyTree, diff: tuple, h: Array, memory: int) -> tuple[Sta
 
 
 @taped.def_bwd
+@own_arithmetic
 def _backward(residuals: tuple, grad: State, perturbed: PyTree, diff: tuple, h: Array, memory: int) -> tuple:
     del h
     state, rows = residuals
