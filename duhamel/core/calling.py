@@ -95,8 +95,11 @@ def _how(f: Callable, name: str, first: str) -> str:
     if len(required) > lead:
         return "spread" if len(required) > lead + 1 else "args"
     if len(positional) < lead or any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters):
-        wants = ", ".join(p.name for p in parameters if p.default is p.empty)
-        raise TypeError(f"{name} takes ({wants}); write it as {call}({first}) or {call}({first}, args).")
+        wants = [p.name for p in parameters if p.default is p.empty]
+        raise TypeError(
+            f"{name} takes {len(wants)} arguments ({', '.join(wants)}); write it as {call}({first}) or "
+            f"{call}({first}, args)."
+        )
     if len(positional) == lead:
         return "none"
     place = positional[lead]
@@ -129,10 +132,18 @@ def arrays_like(got: Any, x: Any, name: str, columns: bool = False) -> Any:
         return got
     if isinstance(got, bool | int | float) or (isinstance(got, complex) and jnp.iscomplexobj(x)):
         return jnp.asarray(got, x.dtype)
+    if columns and any(jnp.ndim(leaf) for leaf in jax.tree.leaves(got)) and isinstance(got, list | tuple):
+        return got  # rows or columns of a matrix? only lists of numbers say
     if isinstance(got, list | tuple) and len(got):
-        array = _stacked([arrays_like(part, x, name, True) for part in got], name)
+        array = _stacked([_part(part, x, name) for part in got], name)
         return array if columns or array.shape == x.shape else got
     return got
+
+
+def _part(part: Any, x: Any, name: str) -> Any:
+    if isinstance(part, list | tuple) and len(part):
+        return _stacked([_part(inner, x, name) for inner in part], name)
+    return arrays_like(part, x, name)
 
 
 def _stacked(parts: list, name: str) -> Any:

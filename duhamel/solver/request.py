@@ -190,19 +190,24 @@ def below_atol(asked: Request, x0: PyTree, solution: Solution) -> None:
         return
     if asked.save.fn is None and not asked.save.dense:
         states.append(solution.x)
-    atol, largest = np.asarray(control.atol), 0.0
+    lanes, atol = solution.status.shape, np.asarray(control.atol)
+    largest = np.zeros(lanes)
+    unseen = np.ones(lanes, bool)
     for leaf in jax.tree.leaves(states):  # x0 first: that mostly settles it
         if not leaf.is_fully_addressable or leaf.size == 0:
             return
         size = np.abs(np.asarray(leaf))
-        if not np.all(size < atol):
+        unseen &= np.all((size < atol).reshape(*lanes, -1), axis=-1)
+        if not unseen.any():
             return
-        largest = max(largest, float(size.max()))
-    if largest > 0:
+        largest = np.maximum(largest, size.reshape(*lanes, -1).max(axis=-1))
+    unseen &= largest > 0
+    if unseen.any():
+        where = f" in {unseen.sum()} of {unseen.size} lanes" if lanes else ""
         warnings.warn(
-            f"all values, at most {largest:.2g}, lie below atol = {float(atol.max()):.2g}: errors of their size are "
-            "not seen. Use control=PID(rtol, atol) with a smaller atol, or larger units.",
-            stacklevel=3,
+            f"all values{where}, at most {float(largest[unseen].max()):.2g}, lie below atol = {float(atol.max()):.2g}: "
+            "errors of their size are not seen. Use control=PID(rtol, atol) with a smaller atol, or larger units.",
+            stacklevel=4,
         )
 
 
