@@ -128,15 +128,16 @@ def arrays_like(got: Any, x: Any, name: str, columns: bool = False) -> Any:
         return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
     if isinstance(x, dict) and isinstance(got, dict) and set(x) == set(got):
         return {key: arrays_like(got[key], x[key], name, columns) for key in x}
-    if not hasattr(x, "dtype"):
+    dtype = getattr(x, "dtype", None)
+    if dtype is None:
         return got
     if isinstance(got, bool | int | float) or (isinstance(got, complex) and jnp.iscomplexobj(x)):
-        return jnp.asarray(got, x.dtype)
+        return jnp.asarray(got, dtype)
     if columns and any(jnp.ndim(leaf) for leaf in jax.tree.leaves(got)) and isinstance(got, list | tuple):
         return got  # rows or columns of a matrix? only lists of numbers say
     if isinstance(got, list | tuple) and len(got):
         array = _stacked([_part(part, x, name) for part in got], name)
-        return array if columns or array.shape == x.shape else got
+        return array if columns or array.shape == getattr(x, "shape", None) else got
     return got
 
 
@@ -163,7 +164,7 @@ class Opened(eqx.Module):
     kind: type = eqx.field(static=True)
 
     def closed(self) -> Any:
-        made = self.kind.__new__(self.kind)
+        made: Any = self.kind.__new__(self.kind)  # pyright: ignore[reportCallIssue]
         for name, value in self.values.items():
             object.__setattr__(made, name, restored(value))
         return made

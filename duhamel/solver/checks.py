@@ -153,7 +153,7 @@ def control(control: Control, method: Method, x: PyTree) -> Control:
             "this method has no error estimate, so it cannot choose its steps: use control=Fixed(steps), or a method "
             "with an embedded estimate such as Tsit5()."
         )
-    arrays = jnp.asarray(control.rtol, dtype), jnp.asarray(control.atol, dtype)
+    arrays = [np.asarray(v, dtype) if concrete(v) else jnp.asarray(v, dtype) for v in (control.rtol, control.atol)]
     gains = {name: _gain(name, getattr(control, name), dtype) for name in GAINS}
     stops = None if np.size(control.stops) == 0 or control.stops is None else control.stops
     given = vars(control) | gains | {"rtol": arrays[0], "atol": arrays[1], "stops": stops}

@@ -156,7 +156,8 @@ def _words(tree: PyTree) -> str:
     if not isinstance(tree, jax.Array | np.ndarray):
         return str(tree)
     kind = f"{tree.dtype.name}{list(tree.shape)}"
-    if isinstance(tree, Tracer) or tree.size == 0 or not tree.is_fully_addressable:
+    elsewhere = isinstance(tree, jax.Array) and not isinstance(tree, Tracer) and not tree.is_fully_addressable
+    if isinstance(tree, Tracer) or tree.size == 0 or elsewhere:
         return kind
     host = np.asarray(tree)
     if host.size <= 4:

@@ -56,11 +56,15 @@ def solve(
         sol = solve(lambda t, x: -x, 1.0, 5.0)         # sol.x: x(5)
         sol = solve(f, x0, jnp.linspace(0, 10, 101))   # sol.x: (101, ...)
 
-    problem   a vector field f(t, x, args) or f(t, x), `ODE(f)`, `Semilinear(L, N)` for dx/dt = L x + N(t, x, args),
-              `SDE(drift, diffusion)` or another of `core.problem`
-    x0        array or pytree of arrays, float32, float64 or complex; all arithmetic is in its precision
-    t1_or_ts  the end time, or save times; before t0: the solve runs backwards
-    args      passed to f; differentiated, like x0, t0, the times and every array f closes over
+    problem   a vector field f(t, x), f(t, x, args) or, as SciPy has it, f(t, x, a, b) with args=(a, b); `ODE(f)`,
+              `Semilinear(L, N)` for dx/dt = L x + N(t, x, args), `SDE(drift, diffusion)` or another of `core.problem`.
+              A parameter with a default keeps it, unless it is called args or its default is None
+    x0        array, list of numbers or pytree of arrays, float32, float64 or complex; all arithmetic is in its precision
+    t1_or_ts  the end time, or save times, which may repeat; before t0: the solve runs backwards. An infinite end is
+              for solves that an event ends
+    args      passed to f: arrays and floats, which are differentiated, like x0, t0, the times and every array f closes
+              over; and whatever else f wants, strings, functions, networks, dataclasses. A bool or an int stays one and
+              may be asked by `if` or `range`: another value compiles anew
     method    Tsit5() unless told; ETDRK4() and its relatives treat L exactly
     control   PID(rtol=1e-6, atol=1e-9) unless told, or Fixed(steps), or CFL(number, rate)
     adjoint   Tape() for reverse mode (the default), Forward() for forward mode

@@ -142,7 +142,8 @@ def initial_step(
     h1 = T * (0.01 / jnp.where(flat, 1.0, bend)) ** (1.0 / (order + 1))
     h1 = jnp.where(flat, jnp.maximum(1e-6 * reach, 1e-3 * h0), h1)
     h = jnp.minimum(jnp.minimum(100.0 * h0, h1), reach)
-    return jax.lax.stop_gradient(jnp.sign(span) * jnp.where(jnp.isfinite(h), h, h0))
+    h = jnp.where(jnp.isfinite(d1), jnp.where(jnp.isfinite(h), h, h0), jnp.nan)  # without a rate no step is worth a try
+    return jax.lax.stop_gradient(jnp.sign(span) * h)
 
 
 def _rms(v: PyTree, scale: PyTree, lanes: int) -> Array:

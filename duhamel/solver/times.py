@@ -63,7 +63,7 @@ def times(t1_or_ts: Any, t0: Any, begin: Any, dtype: Any, resume: Resume | None,
     _judge(np.atleast_1d(host), start, endless and host.ndim == 0, habit)
     # Counted in float64: what is lost of t0 in the state's precision is not lost of the times since then.
     zero = float(np.asarray(t0)) + (0.0 if resume is None else float(resume.low))
-    cast = lambda v: jnp.asarray(v, dtype)  # noqa: E731
+    cast = lambda v: np.asarray(v, dtype)  # noqa: E731
     low = zero - float(np.asarray(zero, dtype))
     relative = host - zero
     t1, span = (host, relative) if host.ndim == 0 else (host[-1], relative[-1])
@@ -140,7 +140,7 @@ def _since(given: Any, zero: Any, when: Times, dtype: Any) -> Any:
     if not checks.concrete((given, zero, when.low)):
         return jnp.asarray(given, dtype) - zero
     low = float(when.low) if float(zero) == float(when.t0) else 0.0
-    return jnp.asarray(np.asarray(given, np.float64) - (float(zero) + low), dtype)
+    return np.asarray(np.asarray(given, np.float64) - (float(zero) + low), dtype)
 
 
 def coarse_times(problem: Problem, when: Times, x: PyTree, args: PyTree) -> None:
