@@ -147,12 +147,14 @@ def initial_step(
 
 
 def _rms(v: PyTree, scale: PyTree, lanes: int) -> Array:
-    """Root mean square of v / scale, whose squares may be too large for the precision."""
+    """Root mean square of v / scale; once more in units of its largest entry where squares are too large."""
+    plain = jnp.sqrt(squared_norm(v, scale, lanes))
     ratio = jax.tree.map(lambda a, s: jnp.abs(a / s), v, scale)
     over = lambda leaf: jnp.max(leaf, axis=tuple(range(leaf.ndim - lanes)), initial=0.0)  # noqa: E731
     largest = jnp.max(jnp.stack([over(leaf) for leaf in jax.tree.leaves(ratio)]), axis=0)
     unit = jnp.where(largest > 0, largest, 1.0)
-    return unit * jnp.sqrt(squared_norm(ratio, jax.tree.map(lambda _: unit, ratio), lanes))
+    scaled = unit * jnp.sqrt(squared_norm(ratio, jax.tree.map(lambda _: unit, ratio), lanes))
+    return jnp.where(jnp.isfinite(plain), plain, scaled)
 
 
 @eqx.filter_custom_jvp
