@@ -59,7 +59,7 @@ def solve(
     problem   a vector field f(t, x), f(t, x, args) or, as SciPy has it, f(t, x, a, b) with args=(a, b); `ODE(f)`,
               `Semilinear(L, N)` for dx/dt = L x + N(t, x, args), `SDE(drift, diffusion)` or another of `core.problem`.
               A parameter with a default keeps it, unless it is called args or its default is None
-    x0        array, list of numbers or pytree of arrays, float32, float64 or complex; all arithmetic is in its precision
+    x0        array, list of numbers, pytree of arrays; float32, float64 or complex: all arithmetic is in its precision
     t1_or_ts  the end time, or save times, which may repeat; before t0: the solve runs backwards. An infinite end is
               for solves that an event ends
     args      passed to f: arrays and floats, which are differentiated, like x0, t0, the times and every array f closes

@@ -73,10 +73,10 @@ def test_arguments_of_any_kind_arrive_and_are_differentiated(case):
     assert float(value) == pytest.approx(rk4(2.0)) and float(slope) == pytest.approx(jax.grad(rk4)(2.0))
 
 
-@pytest.mark.parametrize("case", ["a string", "an int in range", "objects inside", "SciPy's tuple"])
+@pytest.mark.parametrize("case", ["an int in range", "objects inside"])
 def test_arguments_of_any_kind_arrive_in_an_ensemble(case):
     f, make = ARGS[case]
-    axes = {"an int in range": (None, 0), "SciPy's tuple": (0, None)}.get(case, 0)
+    axes = (None, 0) if case == "an int in range" else 0
     run = lambda ks: dh.ensemble(f, jnp.ones(3), 1.0, args=make(ks), in_axes=axes, **FIXED).x  # noqa: E731
     ks = jnp.array([0.5, 1.0, 2.0])
     value, pull = jax.vjp(run, ks)
@@ -90,7 +90,7 @@ def test_an_object_that_is_changed_between_solves_is_read_again():
     assert dh.solve(ARGS["an object"][0], 1.0, 1.0, args=rate, **FIXED).x == pytest.approx(rk4(2.0))
 
 
-@pytest.mark.parametrize("wrap", ["alone", "with a string", "closed over"])
+@pytest.mark.parametrize("wrap", ["with a string", "closed over"])
 def test_a_network_in_args_is_differentiated(wrap):
     net = eqx.nn.MLP(2, 2, 8, 1, activation=jnp.tanh, key=jax.random.key(0))
     x0 = jnp.array([1.0, -0.5])
@@ -98,9 +98,7 @@ def test_a_network_in_args_is_differentiated(wrap):
     def end(net):
         if wrap == "closed over":
             return dh.solve(lambda t, x: net(x), x0, 1.0, **FIXED).x
-        args = net if wrap == "alone" else {"net": net, "name": "net"}
-        f = (lambda t, x, n: n(x)) if wrap == "alone" else lambda t, x, a: a["net"](x)
-        return dh.solve(f, x0, 1.0, args=args, **FIXED).x
+        return dh.solve(lambda t, x, a: a["net"](x), x0, 1.0, args={"net": net, "name": "net"}, **FIXED).x
 
     slope = eqx.filter_grad(lambda net: end(net).sum())(net)
     direction = jax.tree.map(lambda leaf: jnp.cos(jnp.arange(leaf.size, dtype=leaf.dtype)).reshape(leaf.shape), slope)

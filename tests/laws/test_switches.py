@@ -42,7 +42,6 @@ SLOPES = {
 }
 NOISY = dh.SDE(decay, lambda t, x: 0.0 * x)
 VALUES = {
-    "BDF": lambda: dh.solve(decay, X0, TS, args=1.0, control=CONTROL, method=dh.BDF()),
     "SDE": lambda: dh.solve(NOISY, X0, TS, args=1.0, method=dh.SOSRI(), control=dh.Fixed(32), key=jax.random.key(0)),
 }
 
