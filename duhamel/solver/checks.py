@@ -27,6 +27,11 @@ def concrete(value: Any) -> bool:
     return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value))
 
 
+def numbers(value: Any) -> Any:
+    """A number, list or array as an array: NumPy's where it is known, so that no digit is lost."""
+    return np.asarray(value) if concrete(value) else jnp.asarray(value)
+
+
 def beginning(x0: Any, t0: Any, problem: Any, judge: bool = True) -> tuple[Any, Any, Any, Resume | None]:
     """(state, time from which times are counted, time of the state, what to take up): a state at t0, or a solution.
 
@@ -142,7 +147,7 @@ def control(control: Control, method: Method, x: PyTree) -> Control:
     its shapes."""
     dtype = time_dtype(x)
     if isinstance(control, Fixed):
-        return control
+        return control if control.grid is None else Fixed(grid=numbers(control.grid), stops=control.stops)
     if isinstance(control, CFL):
         return _cfl(control, method, dtype)
     if not isinstance(control, PID):
@@ -155,7 +160,7 @@ def control(control: Control, method: Method, x: PyTree) -> Control:
         )
     arrays = [np.asarray(v, dtype) if concrete(v) else jnp.asarray(v, dtype) for v in (control.rtol, control.atol)]
     gains = {name: _gain(name, getattr(control, name), dtype) for name in GAINS}
-    stops = None if np.size(control.stops) == 0 or control.stops is None else control.stops
+    stops = None if control.stops is None or numbers(control.stops).size == 0 else control.stops
     given = vars(control) | gains | {"rtol": arrays[0], "atol": arrays[1], "stops": stops}
     tolerances = type(control)(**given)
     if not concrete((control.rtol, control.atol)):

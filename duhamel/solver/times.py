@@ -46,7 +46,7 @@ def times(t1_or_ts: Any, t0: Any, begin: Any, dtype: Any, resume: Resume | None,
 
     endless  t1 may be infinite, since an event ends the solve
     """
-    shape = np.shape(t1_or_ts)
+    shape = checks.numbers(t1_or_ts).shape
     habit = ""
     if isinstance(x, tuple) and len(x) == 2 and not any(np.ndim(leaf) for leaf in x):
         habit = " The order is solve(f, x0, t1, t0=...), not SciPy's f, (t0, t1), x0."
@@ -105,9 +105,9 @@ def fixed_grid(control: Control, when: Times) -> None:
     """A grid of times runs from t0 to t1 without turning back."""
     if not isinstance(control, Fixed) or control.grid is None:
         return
-    grid = control.grid
-    if np.ndim(grid) != 1 or np.shape(grid)[0] < 2:
-        raise ValueError(f"Fixed(grid=...) needs a 1-D array of at least two times, got shape {np.shape(grid)}.")
+    grid = checks.numbers(control.grid)
+    if grid.ndim != 1 or grid.shape[0] < 2:
+        raise ValueError(f"Fixed(grid=...) needs a 1-D array of at least two times, got shape {grid.shape}.")
     if not checks.concrete((grid, when)):
         return
     host = np.asarray(grid, np.float64)

@@ -47,6 +47,16 @@ def test_seconds_since_1970_in_float32():
         dh.solve(lambda t, x: jnp.cos(t) * 0 * x, ONE, ts, t0=t0, method=dh.RK4(), control=grid)
 
 
+def test_times_may_be_lists_of_what_is_traced():
+    rk4 = {"method": dh.RK4()}
+    end = lambda T: dh.solve(lambda t, x: -x, 1.0, [0.5, T], control=dh.Fixed(8), **rk4).x[1]  # noqa: E731
+    assert float(jax.grad(end)(1.0)) == pytest.approx(-math.exp(-1.0), rel=1e-4)
+    grid = lambda T: dh.solve(lambda t, x: -x, 1.0, 1.0, control=dh.Fixed(grid=[0.0, T, 1.0]), **rk4).x  # noqa: E731
+    assert float(jax.jit(grid)(0.5)) == pytest.approx(math.exp(-1.0), rel=1e-3)
+    stops = lambda T: dh.solve(lambda t, x: -x, 1.0, 1.0, control=dh.PID(1e-4, 1e-6, stops=[0.2, T])).x  # noqa: E731
+    assert float(jax.jit(stops)(0.5)) == pytest.approx(math.exp(-1.0), rel=1e-3)
+
+
 def test_no_end_but_an_event():
     for sign in (1.0, -1.0):
         stop = dh.Event(lambda t, x, s=sign: x - 0.5**s)
