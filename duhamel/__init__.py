@@ -8,4 +8,17 @@ import lazy_loader
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, _ = lazy_loader.attach_stub(__name__, __file__)
+_load, __dir__, _ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> object:
+    try:
+        return _load(name)
+    except AttributeError:
+        if name.startswith("_") or name in __dir__():
+            raise
+        import difflib
+
+        near = difflib.get_close_matches(name, __dir__(), 3, 0.5)
+        did = f"; did you mean {' or '.join(near)}?" if near else "."
+        raise AttributeError(f"duhamel has no {name}{did}", name=name) from None

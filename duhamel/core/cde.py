@@ -17,9 +17,11 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
-from .path import Path
-from .problem import Deterministic, with_args
+from .calling import restored, with_args
+from .path import Path, rounding, times_of, wider
+from .problem import Deterministic
 from .signature import factors, lyndon_words, window_logsignatures
+from .switches import own_arithmetic
 
 
 def CDE(f: Callable, path: Any) -> Deterministic:
@@ -32,9 +34,10 @@ def CDE(f: Callable, path: Any) -> Deterministic:
     A linear path's slope jumps at its knots, and costs a step that sees both sides its order: use
     `PID(stops=path.knots)`, or on fixed grids `LinearPath(..., smooth=True)` with two or more steps a piece.
     """
-    return Deterministic(N=Controlled(with_args(f, "f"), _source("CDE", path, "derivative")))
+    return Deterministic(N=Controlled(with_args(f, "f", "columns"), _source("CDE", path, "derivative")))
 
 
+@own_arithmetic
 def LogODE(f: Callable, path: Any, depth: int = 2, windows: Any = None, *, smooth: bool = False) -> Deterministic:
     """The log-ODE method for dx = f(x, args) dX: on each window of length T
 
@@ -56,7 +59,7 @@ def LogODE(f: Callable, path: Any, depth: int = 2, windows: Any = None, *, smoot
     Sources: Castell, Gaines, Prob. Th. Rel. Fields 105 (1996); Morrill, Salvi, Kidger, Foster, Lyons, Neural Rough
     Differential Equations for Long Time Series, arXiv 2009.08295.
     """
-    f = with_args(f, "f")
+    f = with_args(f, "f", "columns")
     if isinstance(path, Path):
         path = LogPath.of(path, depth, windows)
     elif windows is not None:
@@ -74,7 +77,7 @@ class Controlled(eqx.Module):
     path: Any
 
     def __call__(self, t: Any, x: Any, args: Any) -> Any:
-        path = self.path(args) if not hasattr(self.path, "derivative") else self.path
+        path = self.path(restored(args)) if not hasattr(self.path, "derivative") else self.path
         dX = path.derivative(t)
         return jax.tree.map(lambda g, leaf: _along(g, leaf, dX), _columns(self.f(t, x, args), x, dX.shape[-1]), x)
 
@@ -92,6 +95,7 @@ class LogPath(eqx.Module):
     depth: int = eqx.field(static=True)
 
     @staticmethod
+    @own_arithmetic
     def of(path: Path, depth: int, windows: Any) -> "LogPath":
         """windows: how many equal ones, or their bounds. Batches: jax.vmap(lambda p: LogPath.of(p, 2, 8))(paths)."""
         bounds = window_bounds(path, windows)
@@ -124,10 +128,10 @@ class LogControlled(eqx.Module):
     smooth: bool = eqx.field(static=True)
 
     def __call__(self, t: Any, x: Any, args: Any) -> Any:
-        path = self.path(args) if not hasattr(self.path, "values") else self.path
-        bounds = path.bounds
-        slack = 8 * jnp.finfo(bounds.dtype).eps * (jnp.abs(bounds[0]) + jnp.abs(bounds[-1]))
-        time = jnp.asarray(t, bounds.dtype)
+        path = self.path(restored(args)) if not hasattr(self.path, "values") else self.path
+        time = times_of(t)
+        slack = rounding(path.bounds, time)
+        bounds, time = wider(path.bounds, time)
         inside = (time >= bounds[0] - slack) & (time <= bounds[-1] + slack)
         i = jnp.clip(jnp.searchsorted(bounds, time, side="right", method="compare_all") - 1, 0, bounds.shape[0] - 2)
         length = bounds[i + 1] - bounds[i]

@@ -1,6 +1,5 @@
 """Equations given by the exact flows of their parts."""
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from .calling import with_args
 from .problem import Problem, close
 
 
@@ -24,16 +24,8 @@ class FlowsProblem(Problem):
 
     def closed(self, t: Any, x: Any, args: Any) -> "FlowsProblem":
         for k, flow in enumerate(self.flows, start=1):
-            _same(jax.eval_shape(flow, t, t, x, args), x, f"flow {k}")
+            _same(eqx.filter_eval_shape(flow, t, t, x, args), x, f"flow {k}")
         return FlowsProblem(tuple(close(flow, t, t, x, args) for flow in self.flows))
-
-
-class _WithoutArgs(eqx.Module):
-    flow: Callable
-
-    def __call__(self, t: Any, h: Any, x: Any, args: Any) -> Any:
-        del args
-        return self.flow(t, h, x)
 
 
 def Flows(*flows: Callable) -> FlowsProblem:
@@ -48,7 +40,9 @@ def Flows(*flows: Callable) -> FlowsProblem:
         raise ValueError(
             f"Flows needs the flows of at least two parts, got {len(flows)}; one exact flow needs no solver."
         )
-    return FlowsProblem(tuple(_four_arguments(flow, f"flow {k}") for k, flow in enumerate(flows, start=1)))
+    return FlowsProblem(
+        tuple(with_args(flow, f"flow {k}", "rates", "t, h, x") for k, flow in enumerate(flows, start=1))
+    )
 
 
 def _same(got: Any, x: Any, name: str) -> None:
@@ -61,19 +55,3 @@ def _same(got: Any, x: Any, name: str) -> None:
             )
         if a.dtype != b.dtype:
             raise TypeError(f"{name} returned {a.dtype} where the state is {b.dtype}; cast its constants, or cast x0.")
-
-
-def _four_arguments(flow: Callable, name: str) -> Callable:
-    if not callable(flow):
-        raise TypeError(f"{name} must be a function flow(t, h, x, args), got {type(flow).__name__}.")
-    try:
-        parameters = inspect.signature(flow).parameters.values()
-    except (TypeError, ValueError):  # builtins carry no signature
-        return flow
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    required = [p for p in positional if p.default is p.empty]
-    if any(p.kind is p.VAR_POSITIONAL for p in parameters) or len(positional) >= 4 >= len(required):
-        return flow
-    if len(positional) == 3:
-        return _WithoutArgs(flow)
-    raise TypeError(f"{name} takes {len(required)} arguments; write it as flow(t, h, x) or flow(t, h, x, args).")

@@ -26,6 +26,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
+from .switches import own_arithmetic
+
 SLACK = 8  # a time this many units in the last place outside the data is rounding, not a mistake
 COMPARE = 64  # up to so many knots a comparison with all of them is faster than bisection
 
@@ -52,14 +54,17 @@ class Path(eqx.Module):
     def degree(self) -> int:
         return self.coefficients.shape[-2] - 1
 
+    @own_arithmetic
     def __call__(self, t: Any) -> Float[Array, "*times channels"]:
         """X(t), for one time or an array of them."""
         return _value(self, self._checked(t))
 
+    @own_arithmetic
     def derivative(self, t: Any) -> Float[Array, "*times channels"]:
         """dX/dt, from the right at a knot (from the left at the last one)."""
         return _slope(self, self._checked(t))
 
+    @own_arithmetic
     def refined(self, times: Float[Array, " m"]) -> tuple["Path", Int[Array, " m"]]:
         """The same path with `times` among its knots, and the places of the times in the new knots.
 
@@ -83,11 +88,11 @@ class Path(eqx.Module):
 
     def _checked(self, t: Any) -> Array:
         """t as an array; a sentence if it is known to lie outside the data."""
-        t = jnp.asarray(t, self.knots.dtype)
+        t = times_of(t)
         if not _concrete(t, self.knots):
             return t
         host, knots = np.asarray(t), np.asarray(self.knots)
-        slack = _slack(knots)
+        slack = rounding(knots, t)
         outside = ~((host >= knots[0] - slack) & (host <= knots[-1] + slack))
         if outside.any():
             raise ValueError(
@@ -99,7 +104,8 @@ class Path(eqx.Module):
     def _locate(self, t: Float[Array, "..."]) -> tuple[Int[Array, "..."], Any, Any, Bool[Array, "..."]]:
         """(piece, theta, length of the piece, whether the path has a value there); all but the first end in an axis
         that broadcasts against channels."""
-        knots, slack = self.knots, _slack(self.knots)
+        slack = rounding(self.knots, t)
+        knots, t = wider(self.knots, t)
         inside = (t >= knots[0] - slack) & (t <= knots[-1] + slack)
         how = "compare_all" if knots.shape[0] <= COMPARE else "scan_unrolled"
         index = jnp.clip(jnp.searchsorted(knots, t, side="right", method=how) - 1, 0, knots.shape[0] - 2)
@@ -109,9 +115,22 @@ class Path(eqx.Module):
         return index, theta, h[..., None].astype(self.coefficients.dtype), inside[..., None]
 
 
-def _slack(knots: Any) -> Any:
-    """How far outside the data a time may lie by rounding."""
-    return SLACK * jnp.finfo(knots.dtype).eps * (abs(knots[0]) + abs(knots[-1]))
+def times_of(t: Any) -> Array:
+    """t as an array of real numbers, in the precision in which it was given."""
+    t = jnp.asarray(t)
+    return t if jnp.issubdtype(t.dtype, jnp.floating) else t.astype(float)
+
+
+def rounding(knots: Any, t: Any) -> Any:
+    """How far outside the data a time may lie by rounding: its own, or that of the knots."""
+    eps = max(float(jnp.finfo(array.dtype).eps) for array in (knots, t))
+    return SLACK * eps * (abs(knots[0]) + abs(knots[-1]))
+
+
+def wider(knots: Any, t: Any) -> tuple[Any, Any]:
+    """Both in the wider of their precisions: a time just before a knot must not be rounded to it."""
+    dtype = jnp.promote_types(knots.dtype, t.dtype)
+    return knots.astype(dtype), t.astype(dtype)
 
 
 @eqx.filter_jit
@@ -134,6 +153,7 @@ def _slope(path: Path, t: Array) -> Float[Array, "*times channels"]:
     return jnp.where(inside, value / h, jnp.nan)
 
 
+@own_arithmetic
 def LinearPath(ts: Any, xs: Any, *, smooth: bool = False) -> Path:
     """Straight lines through the data.
 
@@ -146,6 +166,7 @@ def LinearPath(ts: Any, xs: Any, *, smooth: bool = False) -> Path:
     return Path(ts, _lines(ts, xs, smooth))
 
 
+@own_arithmetic
 def RectilinearPath(ts: Any, xs: Any) -> Path:
     """At first time alone moves, with the values as last observed, then the values alone: channels (time, *values).
 
@@ -164,6 +185,7 @@ def RectilinearPath(ts: Any, xs: Any) -> Path:
     return Path(jnp.arange(2 * xs.shape[0] - 1, dtype=ts.dtype), _rectangles(ts, xs))
 
 
+@own_arithmetic
 def HermitePath(ts: Any, xs: Any) -> Path:
     """Cubic Hermite pieces; the slope at a knot is the backward difference, that of the straight line before it.
 
@@ -175,6 +197,7 @@ def HermitePath(ts: Any, xs: Any) -> Path:
     return Path(ts, _backward(ts, xs))
 
 
+@own_arithmetic
 def NaturalCubicPath(ts: Any, xs: Any) -> Path:
     """The natural cubic spline: twice continuously differentiable, X'' = 0 at both ends."""
     ts, xs = _data("NaturalCubicPath", ts, xs)

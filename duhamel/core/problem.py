@@ -6,7 +6,6 @@ Every kind is a final class here with a function that writes it: `ODE`, `Semilin
 `DAE`, `Langevin`. Which methods fit which kind, the methods say themselves (`methods.base.Method.fields`).
 """
 
-import inspect
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +13,9 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from .calling import with_args
 from .linear import Linear, Zero
 
 
@@ -80,7 +81,7 @@ class Stochastic(Problem):
 
     def noise_shape(self, t: Any, x: Any, args: Any) -> Any:
         """Shapes of w, a pytree of ShapeDtypeStruct: like x, one number, or one number a column."""
-        g = jax.eval_shape(self.G, t, x, args)
+        g = eqx.filter_eval_shape(self.G, t, x, args)
         dtype = jnp.finfo(jnp.result_type(*jax.tree.leaves(x))).dtype
         if self.noise == "scalar":
             return jax.ShapeDtypeStruct((), dtype)
@@ -142,6 +143,33 @@ class MassProblem(Problem):
     def closed(self, t: Any, x: Any, args: Any) -> "MassProblem":
         return MassProblem(close(self.f, t, x, args), self.mass)
 
+    def real(self, x: Any) -> "MassProblem":
+        """With the mass matrix of the real numbers that x is made of: of each leaf the real parts, then the imaginary
+        ones, as implicit methods lay a state out."""
+        leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(x)]
+        entries = sum(leaf.size for leaf in leaves)
+        numbers = sum(leaf.size * (2 if jnp.iscomplexobj(leaf) else 1) for leaf in leaves)
+        side = self.mass.shape[0]
+        if side == numbers and not jnp.iscomplexobj(self.mass):
+            return self
+        if side != entries:
+            of = "" if entries == numbers else f", or ({numbers}, {numbers}) and real"
+            raise ValueError(f"mass is ({side}, {side}), but the state has {entries} entries: make it theirs{of}.")
+        if not all(jnp.iscomplexobj(leaf) for leaf in leaves):
+            raise ValueError(
+                "mass or a part of the state is complex, and another part is real: make all complex, x0 + 0j."
+            )
+        counts = [leaf.size for leaf in leaves]
+        at = np.concatenate(
+            [2 * begin + np.arange(n) for begin, n in zip(np.cumsum([0, *counts]), counts, strict=False)]
+        )
+        re, im = np.zeros((numbers, entries)), np.zeros((numbers, entries))
+        re[at, np.arange(entries)] = 1.0
+        im[at + np.repeat(counts, counts), np.arange(entries)] = 1.0
+        M = self.mass
+        mass = re @ (M.real @ re.T - M.imag @ im.T) + im @ (M.imag @ re.T + M.real @ im.T)
+        return MassProblem(self.f, mass)
+
 
 class LangevinProblem(Problem):
     """dq = v dt, dv = -gamma v dt - u grad(q) dt + sqrt(2 gamma u) dW; x = (q, v). Underdamped Langevin dynamics."""
@@ -187,25 +215,15 @@ def _with_linear(L: Linear, N: Callable, t: Any, x: Any, args: Any) -> Any:
     return jax.tree.map(jnp.add, L.apply(t, x), N(t, x, args))
 
 
-class WithoutArgs(eqx.Module):
-    """Lets a vector field f(t, x) stand where f(t, x, args) is called."""
-
-    f: Callable
-
-    def __call__(self, t: Any, x: Any, args: Any) -> Any:
-        del args
-        return self.f(t, x)
-
-
 def ODE(f: Callable) -> Deterministic:
     """dx/dt = f(t, x, args), or f(t, x)."""
-    return Deterministic(N=with_args(f, "f"))
+    return Deterministic(N=with_args(f, "f", "rates"))
 
 
 def Semilinear(L: Any, N: Callable) -> Deterministic:
     """dx/dt = L(t) x + N(t, x, args), or N(t, x)."""
     L = _linear(L)
-    return Deterministic(N=with_args(N, "N"), L=L)
+    return Deterministic(N=with_args(N, "N", "rates"), L=L)
 
 
 NOISE = ("additive", "scalar", "diagonal", "commutative", "general")
@@ -228,31 +246,31 @@ def SDE(
         raise ValueError(f"noise must be one of {', '.join(NOISE)}, got {noise!r}.")
     if calculus not in CALCULI:
         raise ValueError(f"calculus must be 'ito' or 'stratonovich', got {calculus!r}.")
-    drift, diffusion = with_args(drift, "drift"), with_args(diffusion, "diffusion")
+    drift, diffusion = with_args(drift, "drift", "rates"), with_args(diffusion, "diffusion", "columns")
     return Stochastic(drift, diffusion, noise, calculus, Zero() if L is None else _linear(L))
 
 
 def Split(explicit: Callable, implicit: Callable) -> SplitProblem:
     """dx/dt = explicit(t, x, args) + implicit(t, x, args), for IMEX methods."""
-    return SplitProblem(with_args(explicit, "explicit"), with_args(implicit, "implicit"))
+    return SplitProblem(with_args(explicit, "explicit", "rates"), with_args(implicit, "implicit", "rates"))
 
 
 def Separable(velocity: Callable, force: Callable) -> SeparableProblem:
     """dq/dt = velocity(t, p, args), dp/dt = force(t, q, args), x = (q, p), for symplectic methods."""
-    return SeparableProblem(with_args(velocity, "velocity"), with_args(force, "force"))
+    return SeparableProblem(with_args(velocity, "velocity", "rates"), with_args(force, "force", "rates"))
 
 
 def DAE(f: Callable, mass: Any) -> MassProblem:
-    """mass dx/dt = f(t, x, args) with a constant (n, n) matrix, which may be singular (index 1)."""
-    mass = jnp.asarray(mass, float)
+    """mass dx/dt = f(t, x, args) with a constant (n, n) matrix, which may be singular (index 1), and complex."""
+    mass = jnp.asarray(mass, complex if jnp.iscomplexobj(mass) else float)
     if mass.ndim != 2 or mass.shape[0] != mass.shape[1]:
         raise ValueError(f"mass must be one square matrix, got shape {mass.shape}.")
-    return MassProblem(with_args(f, "f"), mass)
+    return MassProblem(with_args(f, "f", "rates"), mass)
 
 
 def Langevin(gradient: Callable, gamma: Any, u: Any = 1.0) -> LangevinProblem:
     """Underdamped Langevin dynamics of the potential with this gradient(t, q, args), x = (q, v)."""
-    return LangevinProblem(with_args(gradient, "gradient"), gamma, u)
+    return LangevinProblem(with_args(gradient, "gradient", "rates"), gamma, u)
 
 
 def _linear(L: Any) -> Linear:
@@ -274,17 +292,3 @@ def as_problem(problem: Any) -> Problem:
         f"problem must be a Problem or a vector field f(t, x, args), got {type(problem).__name__}; "
         "pass a function, ODE(f) or Semilinear(L, N)."
     )
-
-
-def with_args(f: Callable, name: str) -> Callable:
-    try:
-        parameters = inspect.signature(f).parameters.values()
-    except (TypeError, ValueError):  # builtins carry no signature
-        return f
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    required = [p for p in positional if p.default is p.empty]
-    if any(p.kind is p.VAR_POSITIONAL for p in parameters) or len(positional) >= 3 >= len(required):
-        return f
-    if len(positional) == 2:
-        return WithoutArgs(f)
-    raise TypeError(f"{name} takes {len(required)} arguments; write it as {name}(t, x) or {name}(t, x, args).")

@@ -17,6 +17,8 @@ class Status(IntEnum):
     event = 4
     not_converged = 5
     inadmissible = 6
+    bad_times = 7
+    unstable = 8
 
     @property
     def message(self) -> str:
@@ -41,4 +43,8 @@ _MESSAGES = {
     "check the Jacobian of the vector field.",
     Status.inadmissible: "The state left the set in which the equation makes sense, such as positive densities, "
     "however short the step: use a smaller CFL number, more cells, or a more diffusive scheme.",
+    Status.bad_times: "The save times do not run from t0 in one direction, or are not finite: sort them (repeats may "
+    "stand).",
+    Status.unstable: "What was found is a state of rest that the smallest disturbance leaves: begin beside it, on the "
+    "side you mean.",
 }

@@ -13,12 +13,14 @@ import numpy as np
 from jax.core import Tracer
 
 from duhamel.core.problem import MassProblem, Problem
+from duhamel.core.switches import own_arithmetic
 
 from .jacobian import Flat
 
 TOLERATED = 1e-3  # how far, relative to 1 + |x|, a start may lie off: an iteration would remove it in the first step
 
 
+@own_arithmetic
 def consistent_start(problem: MassProblem, x0: Any, *, t0: Any = 0.0, args: Any = None, rtol: float = 1e-10) -> Any:
     """The state nearest to a guess that the algebraic equations of `DAE(f, mass)` allow at t0; M x0 is kept.
 
@@ -29,6 +31,7 @@ def consistent_start(problem: MassProblem, x0: Any, *, t0: Any = 0.0, args: Any 
     """
     import optimistix as optx  # not with every solve
 
+    problem = problem.real(x0)
     flat, residual = _equations(problem, x0, t0, args)
     found = optx.root_find(
         lambda v, _: residual(v), optx.Newton(rtol=rtol, atol=rtol * 1e-2), flat.ravel(x0), max_steps=50, throw=False

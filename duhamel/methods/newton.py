@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from duhamel.core.problem import MassProblem
+from duhamel.core.switches import own_arithmetic
 
 from .jacobian import Flat
 from .krylov import Krylov
@@ -324,4 +325,4 @@ def _solved_jvp(primals: tuple, tangents: tuple) -> tuple:
 
 
 solved = eqx.filter_custom_jvp(_solved)
-solved.def_jvp(_solved_jvp)
+solved.def_jvp(own_arithmetic(_solved_jvp))

@@ -1,0 +1,5 @@
+"""Learning from series: neural ODEs and CDEs."""
+
+import lazy_loader
+
+__getattr__, __dir__, _ = lazy_loader.attach_stub(__name__, __file__)

@@ -10,3 +10,7 @@
 `detest` has the 25 non-stiff problems of Hull et al., `bari` those of the Bari test set, `orbits` the Arenstorf orbit
 and the Lorenz ensemble of the GPU papers, `stochastic` equations with exact solutions.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, _ = lazy_loader.attach_stub(__name__, __file__)

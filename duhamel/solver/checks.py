@@ -10,8 +10,9 @@ from jax.core import Tracer
 from jaxtyping import PyTree
 
 from duhamel.core.brownian import Counter, VirtualTree
+from duhamel.core.calling import Opened, held, with_args
 from duhamel.core.linear import Zero
-from duhamel.core.problem import LangevinProblem, Problem, Stochastic, with_args
+from duhamel.core.problem import LangevinProblem, Problem, SeparableProblem, Stochastic
 from duhamel.methods.base import Method, RowMethod, time_dtype
 from duhamel.methods.fits import kind
 
@@ -26,75 +27,119 @@ def concrete(value: Any) -> bool:
     return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value))
 
 
-def beginning(x0: Any, t0: Any) -> tuple[Any, Any, Any, Resume | None]:
-    """(state, time from which times are counted, time of the state, what to take up): a state at t0, or a solution."""
+def numbers(value: Any) -> Any:
+    """A number, list or array as an array: NumPy's where it is known, so that no digit is lost."""
+    return np.asarray(value) if concrete(value) else jnp.asarray(value)
+
+
+def beginning(x0: Any, t0: Any, problem: Any, judge: bool = True) -> tuple[Any, Any, Any, Resume | None]:
+    """(state, time from which times are counted, time of the state, what to take up): a state at t0, or a solution.
+
+    judge  refuse a state that is not finite; else its lanes fail with a Status
+    """
     if not isinstance(x0, Solution):
-        return state(x0), t0, t0, None
+        return state(x0, problem, judge), t0, t0, None
     resume = x0.resume
     if resume is None:
         raise ValueError("x0 is a Solution that cannot be continued: it does not say how its solve ended.")
     ends = jnp.asarray(x0.t1)
     if ends.ndim and concrete(ends) and not np.all(ends == ends[0]):
         ends = jnp.max(ends) if np.all(resume.s >= 0) else jnp.min(ends)
-    return state(x0.x1), resume.t0, ends if ends.ndim == 0 else ends[0], resume
+    return state(x0.x1, problem, judge), resume.t0, ends if ends.ndim == 0 else ends[0], resume
 
 
-def state(x0: PyTree) -> PyTree:
-    """x0 as arrays of floating or complex numbers, all finite."""
+def state(x0: PyTree, problem: Any = None, judge: bool = True) -> PyTree:
+    """x0 as arrays of floating or complex numbers, all finite. A list of numbers is one array, as in SciPy."""
+    x0 = _one_array(x0, problem)
     leaves = jax.tree.leaves(x0)
     if not leaves:
         raise ValueError("x0 holds no arrays; pass the initial state as an array or a pytree of arrays.")
     for leaf in leaves:
         if not eqx.is_array_like(leaf):
             raise TypeError(f"x0 holds a {type(leaf).__name__}; every leaf of the state must be an array or a number.")
-    x0 = jax.tree.map(jnp.asarray, x0)
-    for leaf in jax.tree.leaves(x0):
-        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
-            raise TypeError(
-                f"x0 has dtype {leaf.dtype}; a state that moves needs floating numbers, such as x0.astype(float)."
-            )
+    x0 = jax.tree.map(_array_of_state, x0)
+    inexact = [leaf.dtype for leaf in jax.tree.leaves(x0) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    whole = jnp.result_type(*inexact) if inexact else jnp.result_type(float)
+
+    def moving(leaf: Any) -> Any:
+        if leaf.dtype == bool:
+            raise TypeError("x0 has dtype bool; a state that moves needs floating numbers, such as x0.astype(float).")
+        return leaf if jnp.issubdtype(leaf.dtype, jnp.inexact) else leaf.astype(whole)
+
+    x0 = jax.tree.map(moving, x0)
+    for leaf in jax.tree.leaves(x0) if judge else ():
         if concrete(leaf) and not np.all(np.isfinite(leaf)):
             bad = int(np.sum(~np.isfinite(leaf)))
             raise ValueError(f"x0 holds {bad} value(s) that are NaN or infinite; the initial state must be finite.")
     return x0
 
 
+def _array_of_state(leaf: Any) -> Any:
+    if isinstance(leaf, np.ndarray) and leaf.dtype.kind not in "biufc" and not jnp.issubdtype(leaf.dtype, jnp.floating):
+        raise TypeError(f"x0 holds an array of dtype {leaf.dtype}; every leaf of the state must be numbers.")
+    return jnp.asarray(leaf)
+
+
+def _one_array(x0: Any, problem: Any) -> Any:
+    """Lists of numbers, nested or not, as an array; but a pair (q, p) may be written as a list."""
+    if not isinstance(x0, list) or isinstance(problem, SeparableProblem | LangevinProblem):
+        return x0
+    leaves = jax.tree.leaves(x0)
+    numbers = bool(leaves) and all(isinstance(leaf, bool | int | float | complex | np.generic) for leaf in leaves)
+    lists = jax.tree.structure(x0).num_leaves and not _holds_other_than_lists(x0)
+    if not (numbers and lists):
+        return x0
+    try:
+        return np.array(x0)
+    except ValueError:
+        raise ValueError("x0 is a list of lists of different lengths, which make no array; use a tuple.") from None
+
+
+def _holds_other_than_lists(tree: Any) -> bool:
+    return isinstance(tree, list) and any(
+        _holds_other_than_lists(part) if isinstance(part, list) else isinstance(part, tuple | dict) for part in tree
+    )
+
+
 def arguments(args: PyTree, dtype: Any) -> PyTree:
-    """Numbers become arrays, Python's in the state's precision; anything else (a network, a string) stays."""
+    """Arrays and numbers with a point become arrays, Python's in the state's precision. A bool or an int, which may
+    choose a branch or a length, stays what it is, and so does a function, a string or a network; objects that JAX does
+    not look into are opened."""
 
-    def convert(leaf: Any) -> Any:
-        if isinstance(leaf, bool | int):
-            return jnp.asarray(leaf)
-        if isinstance(leaf, float | complex):
+    def convert(leaf: Any, around: tuple = ()) -> Any:
+        if isinstance(leaf, float | complex) and not isinstance(leaf, np.generic):
             return jnp.asarray(leaf, jnp.result_type(dtype, jnp.complex64) if isinstance(leaf, complex) else dtype)
-        return jnp.asarray(leaf) if isinstance(leaf, np.ndarray | np.generic) else leaf
+        if isinstance(leaf, np.ndarray | np.generic):
+            return _array(leaf)
+        if isinstance(leaf, jax.Array):
+            return leaf
+        parts = held(leaf)
+        if parts is not None and not any(leaf is outer for outer in around):
+            inside = lambda part: convert(part, (*around, leaf))  # noqa: E731
+            return Opened({name: jax.tree.map(inside, part) for name, part in parts.items()}, type(leaf))
+        try:
+            hash(leaf)
+        except TypeError:
+            raise TypeError(
+                f"args hold a {type(leaf).__name__}, which cannot be part of a compiled program: pass what it holds, "
+                "as arrays, numbers or strings in a dict or tuple."
+            ) from None
+        return leaf
 
-    return jax.tree.map(convert, args)
+    try:
+        return jax.tree.map(convert, args)
+    except ValueError as error:
+        if "sorting pytree dictionary keys" not in str(error):
+            raise
+        raise ValueError("args hold a dict whose keys cannot be ordered: let all keys be strings.") from None
 
 
-def times(t1_or_ts: Any, t0: Any, dtype: Any) -> tuple[Any, Any, Any]:
-    """(t0, t1, ts or None), finite and strictly monotone away from t0."""
-    t0, ts = jnp.asarray(t0, dtype), jnp.asarray(t1_or_ts, dtype)
-    if t0.ndim != 0:
-        raise ValueError(f"t0 must be one number, got shape {t0.shape}.")
-    if ts.ndim > 1 or ts.size == 0:
-        raise ValueError(f"the end time must be one number t1 or a 1-D array of save times, got shape {ts.shape}.")
-    if concrete((t0, ts)):
-        # Judged in float64: times that only coincide in the state's precision are named as such.
-        host = np.atleast_1d(np.asarray(ts))
-        if not (np.isfinite(t0) and np.all(np.isfinite(host))):
-            raise ValueError("t0 and the end or save times must be finite numbers.")
-        if host[-1] == t0 and host.size == 1:
-            raise ValueError(f"t1 equals t0 = {float(t0):g}; the solution there is x0 itself, so ask for another time.")
-        steps = np.diff(np.concatenate([np.atleast_1d(t0), host]))
-        if host[0] == t0:
-            steps = steps[1:]
-        if not (np.all(steps > 0) or np.all(steps < 0)):
-            raise ValueError(
-                "the save times must be strictly increasing from t0, or strictly decreasing for a solve backwards in "
-                f"time, without repeats in {np.dtype(dtype).name}; sort them and drop duplicates."
-            )
-    return t0, (ts if ts.ndim == 0 else ts[-1]), (None if ts.ndim == 0 else ts)
+def _array(leaf: Any) -> Any:
+    if leaf.dtype.kind not in "biufc" and not jnp.issubdtype(leaf.dtype, jnp.floating):
+        raise TypeError(
+            f"args hold an array of dtype {leaf.dtype}, which is no number: pass numbers, or Python strings one by one."
+        )
+    return jnp.asarray(leaf)
 
 
 def control(control: Control, method: Method, x: PyTree) -> Control:
@@ -102,7 +147,7 @@ def control(control: Control, method: Method, x: PyTree) -> Control:
     its shapes."""
     dtype = time_dtype(x)
     if isinstance(control, Fixed):
-        return control
+        return control if control.grid is None else Fixed(grid=numbers(control.grid), stops=control.stops)
     if isinstance(control, CFL):
         return _cfl(control, method, dtype)
     if not isinstance(control, PID):
@@ -113,8 +158,11 @@ def control(control: Control, method: Method, x: PyTree) -> Control:
             "this method has no error estimate, so it cannot choose its steps: use control=Fixed(steps), or a method "
             "with an embedded estimate such as Tsit5()."
         )
-    arrays = jnp.asarray(control.rtol, dtype), jnp.asarray(control.atol, dtype)
-    tolerances = _bounds(eqx.tree_at(lambda c: (c.rtol, c.atol), control, arrays), dtype)
+    arrays = [np.asarray(v, dtype) if concrete(v) else jnp.asarray(v, dtype) for v in (control.rtol, control.atol)]
+    gains = {name: _gain(name, getattr(control, name), dtype) for name in GAINS}
+    stops = None if control.stops is None or numbers(control.stops).size == 0 else control.stops
+    given = vars(control) | gains | {"rtol": arrays[0], "atol": arrays[1], "stops": stops}
+    tolerances = _bounds(type(control)(**given), dtype)
     if not concrete((control.rtol, control.atol)):
         return tolerances
     if np.ndim(control.rtol) != 0:
@@ -152,6 +200,16 @@ def _bounds(control: PID, dtype: Any) -> PID:
     return control
 
 
+GAINS = ("p", "i", "d", "safety", "shrink", "grow")
+
+
+def _gain(name: str, value: Any, dtype: Any) -> Any:
+    """A number of the controller: Python's where its value is known, which compiles it in."""
+    if np.ndim(value) != 0:
+        raise ValueError(f"PID({name}) is one number, got shape {np.shape(value)}.")
+    return float(value) if concrete(value) else jnp.asarray(value, dtype)
+
+
 def _cfl(control: CFL, method: Method, dtype: Any) -> CFL:
     if method.equal_steps:
         raise ValueError(
@@ -176,27 +234,6 @@ def _component_atol(atol: Any, x: PyTree) -> None:
         raise ValueError(
             f"atol has shape {np.shape(atol)} and the state {shapes[0] if len(shapes) == 1 else shapes}: give one "
             "number, or an array like a state that is one array."
-        )
-
-
-def fixed_grid(control: Control, t0: Any, t1: Any) -> None:
-    """A grid of times runs from t0 to t1 without turning back."""
-    if not isinstance(control, Fixed) or control.grid is None:
-        return
-    grid = control.grid
-    if np.ndim(grid) != 1 or np.shape(grid)[0] < 2:
-        raise ValueError(f"Fixed(grid=...) needs a 1-D array of at least two times, got shape {np.shape(grid)}.")
-    if not concrete((grid, t0, t1)):
-        return
-    steps = np.diff(np.asarray(grid, np.float64))
-    if not (np.all(steps > 0) or np.all(steps < 0)):
-        raise ValueError(
-            "Fixed(grid=...) must be strictly increasing, or strictly decreasing for a solve backwards in time."
-        )
-    if not np.allclose([grid[0], grid[-1]], [t0, t1], rtol=1e-6, atol=0):
-        raise ValueError(
-            f"Fixed(grid=...) runs from {grid[0]:g} to {grid[-1]:g}, but the solve from t0 = {t0:g} to t1 = {t1:g}; "
-            "make its ends t0 and the end (or last save) time."
         )
 
 
@@ -252,8 +289,7 @@ def noise(
     control: Any,
     key: Any,
     noise: Any,
-    t0: Any,
-    t1: Any,
+    span: Any,
     events: Any,
     resume: Resume | None = None,
 ) -> Any:
@@ -271,7 +307,7 @@ def noise(
         raise ValueError(f"{kind(problem)} needs a key for its Brownian path: solve(..., key=jax.random.key(0)).")
     if not (hasattr(key, "dtype") and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
         raise TypeError("key must be a typed key such as jax.random.key(0).")
-    if concrete((t0, t1)) and t1 < t0:
+    if concrete(span) and span < 0:
         raise ValueError("an equation with noise is solved forwards in time: t1 must be greater than t0.")
     if noise is None:
         noise = Counter() if isinstance(control, Fixed) and events is None else VirtualTree()
@@ -287,16 +323,14 @@ def field(problem: Problem, t: Any, x: PyTree, args: PyTree) -> None:
     L = problem.linear()
     if not isinstance(L, Zero):
         _same(jax.eval_shape(L.apply, t, x), x, "L x")
-    got = jax.eval_shape(lambda t, x, args: jax.tree.map(jnp.asarray, problem.field(t, x, args)), t, x, args)
+    field = lambda *given: jax.tree.map(jnp.asarray, problem.field(*given))  # noqa: E731
+    got = eqx.filter_eval_shape(field, t, x, args)
     _same(got, x, "the vector field")
 
 
 def _same(got: PyTree, x: PyTree, name: str) -> None:
     if jax.tree.structure(got) != jax.tree.structure(x):
-        raise ValueError(
-            f"{name} returned a {jax.tree.structure(got)} where the state is a {jax.tree.structure(x)}; "
-            "return the same structure."
-        )
+        raise ValueError(f"{name} returned {_words(got)} where the state is {_words(x)}; return the same structure.")
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(x), strict=True):
         if a.shape != b.shape:
             raise ValueError(
@@ -307,3 +341,14 @@ def _same(got: PyTree, x: PyTree, name: str) -> None:
                 f"{name} returned {a.dtype} where the state is {b.dtype}; cast its constants and weights, or cast x0 "
                 f"(real states cannot have complex rates)."
             )
+
+
+def _words(tree: PyTree) -> str:
+    """What a pytree is, for a sentence."""
+    if hasattr(tree, "shape"):
+        return f"an array of shape {tree.shape}" if tree.shape else "one number"
+    if isinstance(tree, dict):
+        return f"a dict with the keys {', '.join(map(str, tree))}"
+    if isinstance(tree, tuple | list):
+        return f"a {type(tree).__name__} of {len(tree)}"
+    return f"a {type(tree).__name__}"

@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, PyTree
 
 
@@ -55,12 +56,12 @@ class PID(eqx.Module):
 
     rtol: Any = 1e-6
     atol: Any = 1e-9
-    p: float = eqx.field(static=True, default=0.1)
-    i: float = eqx.field(static=True, default=0.8)
-    d: float = eqx.field(static=True, default=0.0)
-    safety: float = eqx.field(static=True, default=0.85)
-    shrink: float = eqx.field(static=True, default=0.2)
-    grow: float = eqx.field(static=True, default=10.0)
+    p: Any = 0.1
+    i: Any = 0.8
+    d: Any = 0.0
+    safety: Any = 0.85
+    shrink: Any = 0.2
+    grow: Any = 10.0
     stops: Any = None
     max_step: Any = None
     min_step: Any = None
@@ -102,7 +103,12 @@ def memory(control: PID | CFL | None) -> int:
     """Numbers that a controller remembers of earlier accepted steps."""
     if control is None or isinstance(control, CFL):
         return 0 if control is None else 1
-    return 2 if control.d else 1 if control.p else 0
+    return 2 if counts(control.d) else 1 if counts(control.p) else 0
+
+
+def counts(gain: Any) -> bool:
+    """Whether a gain may be other than 0: a traced one may."""
+    return isinstance(gain, Tracer) or bool(gain != 0)
 
 
 def squared_norm(x: PyTree, scale: PyTree, lanes: int) -> Float[Array, "..."]:
@@ -140,7 +146,7 @@ def growth(
     """
     p, i, d = control.p, control.i, control.d
     gains = (-(i + p + d), p + 2 * d, -d)
-    exponent = sum(0.5 * gain / k * e for gain, e in zip(gains, (log_square, *before), strict=False) if gain)
+    exponent = sum(0.5 * gain / k * e for gain, e in zip(gains, (log_square, *before), strict=False) if counts(gain))
     factor = jnp.clip(control.safety * jnp.exp(exponent), control.shrink, control.grow)
     most = jnp.where(accepted, jnp.where(rejected_before, 1.0, control.grow), control.safety)
     return jnp.where(jnp.isfinite(log_square), jnp.minimum(factor, most), control.shrink)

@@ -10,6 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import PyTree
 
+from duhamel.core.switches import own_arithmetic
 from duhamel.methods.base import Method, RowMethod, like
 from duhamel.methods.consistent import check_start
 
@@ -18,17 +19,20 @@ from .adjoint import Adjoint
 from .control import PID, Control
 from .event import Event
 from .failed import visible
+from .habits import refuse
 from .programs import bounded
-from .request import Request, prepare, request
+from .request import Request, below_atol, hint, prepare, request
 from .save import Save
 from .sharding import vary_together
 from .solution import Solution
 from .solve import solution_of
 from .stepper import Stepper, bind
+from .times import Times, coarse_times
 
 CACHE = 2**15  # bytes of state and stages a chunk may take: the first-level cache of a core
 
 
+@own_arithmetic
 def ensemble(
     problem: Any,
     x0s: PyTree,
@@ -49,6 +53,7 @@ def ensemble(
     max_steps: int = 4096,
     chunk: int | None = None,
     throw: bool = True,
+    **other: Any,
 ) -> Solution:
     """Solve dx/dt = f(t, x, args) from many initial states or with many parameters, every lane with its own steps.
 
@@ -66,7 +71,8 @@ def ensemble(
               dominated by matrix products, fewer if the state is large
     The other arguments are those of `solve`. The solution has the lanes first: x (lanes, ...) or (lanes, times, ...).
     """
-    x0s, t0, begin, resume = checks.beginning(x0s, t0)
+    refuse(ensemble, other)
+    x0s, t0, begin, resume = checks.beginning(x0s, t0, problem, throw)
     x0s, lanes = _states(x0s)
     if save is not None and save.dense:
         raise ValueError("an ensemble has no dense output; give save times, or vmap solve(..., save=Save(dense=True)).")
@@ -91,6 +97,7 @@ def ensemble(
     )
     axes = _axes(asked.args, in_axes, lanes)
     check_start(asked.problem, x0s, begin, asked.args, lanes, axes)
+    coarse_times(asked.problem, asked.times, *_first_lane(x0s, asked.args, axes))
     width = None if chunk is None else checks.max_steps(chunk)
     keys = None if asked.noise is None else _keys(key, lanes)
     solution = _ensemble(asked, x0s, axes, keys, width)
@@ -98,28 +105,33 @@ def ensemble(
     if throw and isinstance(solution.status, Tracer):
         return visible(solution)
     if throw:
-        solution.raise_if_failed()
+        solution.raise_if_failed(hint(asked))
+    below_atol(asked, x0s, solution)
     return solution
 
 
 @eqx.filter_jit
 def _ensemble(asked: Request, x0s: PyTree, axes: PyTree, keys: Any, width: int | None) -> Solution:
     lanes = jax.tree.leaves(x0s)[0].shape[0]
-    inputs = (x0s, asked.t0, asked.t1, asked.ts, asked.args, asked.dt0)
-    x0s, t0, t1, ts, args, dt0 = vary_together(inputs)
-    first = lambda leaf: leaf[0]  # noqa: E731
-    one = jax.tree.map(lambda axis, leaf: first(leaf) if axis == 0 else leaf, axes, args, is_leaf=lambda a: a is None)
-    x_one = jax.tree.map(first, x0s)
+    x0s, times, args, dt0 = vary_together((x0s, asked.times, asked.args, asked.dt0))
+    t0 = times.t0
+    x_one, one = _first_lane(x0s, args, axes)
     stepper = bind(asked.problem, asked.method, t0, x_one, one, lanes=1, axes=axes)
     checks.field(stepper.problem, t0, x_one, one)
     x = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), x0s)
-    stepper = stepper.given(args, _lane_table(asked.table, x), _lane_noise(asked, stepper, t0, t1, x_one, one, keys))
+    stepper = stepper.given(args, _lane_table(asked.table, x), _lane_noise(asked, stepper, times, x_one, one, keys))
     asked = _lane_tolerances(asked.bound(t0, x_one, one))
-    task, h = prepare(asked, stepper, x, t0, jnp.broadcast_to(t1, (lanes,)), ts, dt0)
+    task, h = prepare(asked, stepper, x, times.lanes(lanes), dt0)
     task, x, h = vary_together((task, x, h))
     chunk = min(lanes, _width(stepper, x_one) if width is None else width)
-    solution = solution_of(task, asked.adjoint.march_lanes(task, x, h, chunk), ts, asked.control, dt0)
-    return _lanes_first(solution, ts is None or asked.save.every_step)
+    solution = solution_of(task, asked.adjoint.march_lanes(task, x, h, chunk), times, asked.control, dt0)
+    return _lanes_first(solution, times.ts is None or asked.save.every_step)
+
+
+def _first_lane(x0s: PyTree, args: PyTree, axes: PyTree) -> tuple[PyTree, PyTree]:
+    first = lambda axis, leaf: leaf[0] if axis == 0 else leaf  # noqa: E731
+    one = jax.tree.map(first, axes, args, is_leaf=lambda axis: axis is None)
+    return jax.tree.map(lambda leaf: leaf[0], x0s), one
 
 
 def _lane_table(table: list | None, x: PyTree) -> list | None:
@@ -128,12 +140,12 @@ def _lane_table(table: list | None, x: PyTree) -> list | None:
     return jax.tree.map(lambda rows: rows[..., None] if _elementwise(rows) else rows, like(table, x))
 
 
-def _lane_noise(asked: Request, stepper: Stepper, t0: Any, t1: Any, x: PyTree, args: PyTree, keys: Any) -> Any:
+def _lane_noise(asked: Request, stepper: Stepper, times: Times, x: PyTree, args: PyTree, keys: Any) -> Any:
     """Every lane's noise, all its arrays with the lanes in front. x, args: one lane's."""
     if asked.noise is None:
         return None
-    shape = stepper.problem.noise_shape(t0, x, args)
-    return jax.vmap(lambda key: asked.noise.bind(key, shape, t1 - t0, asked.method.noise))(keys)
+    shape = stepper.problem.noise_shape(times.t0, x, args)
+    return jax.vmap(lambda key: asked.noise.bind(key, shape, times.span, asked.method.noise))(keys)
 
 
 def _lane_tolerances(asked: Request) -> Request:
@@ -167,7 +179,6 @@ def _elementwise(rows: Any) -> bool:
 
 
 def _states(x0s: PyTree) -> tuple[PyTree, int]:
-    x0s = checks.state(x0s)
     leaves = jax.tree.leaves(x0s)
     sizes = {leaf.shape[0] if leaf.ndim else None for leaf in leaves}
     if len(sizes) != 1 or None in sizes or 0 in sizes:
@@ -179,10 +190,13 @@ def _states(x0s: PyTree) -> tuple[PyTree, int]:
 
 
 def _axes(args: PyTree, in_axes: PyTree, lanes: int) -> PyTree:
-    """One of 0 or None for every leaf of args."""
+    """One of 0 or None for every leaf of args; what is no number has no lanes."""
     none = lambda v: v is None  # noqa: E731
+    spread = lambda axis, leaf: axis if eqx.is_array_like(leaf) else None  # noqa: E731
     try:
-        axes = jax.tree.map(lambda axis, part: jax.tree.map(lambda _: axis, part), in_axes, args, is_leaf=none)
+        axes = jax.tree.map(
+            lambda axis, part: jax.tree.map(lambda leaf: spread(axis, leaf), part), in_axes, args, is_leaf=none
+        )
     except ValueError as error:
         raise ValueError(
             f"in_axes {in_axes!r} does not match args: give 0 or None, or a pytree of those like args."
@@ -206,7 +220,7 @@ def _width(stepper: Stepper, x: PyTree) -> int:
     size = sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(x))
     method = stepper.method
     stages = len(method.pattern.rows) if isinstance(method, RowMethod) else 8 + _components(x)
-    fits = CACHE // (size * (stages + 2))
+    fits = CACHE // max(size * (stages + 2), 1)
     width = int(2 ** np.clip(np.floor(np.log2(max(fits, 1))), 5, 8))
     weights = jax.tree.leaves(eqx.filter(stepper.problem, eqx.is_inexact_array))
     return max(width, 256) if any(w.ndim >= 2 for w in weights) else width

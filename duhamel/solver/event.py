@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from duhamel.core.problem import close, with_args
+from duhamel.core.calling import with_args
+from duhamel.core.problem import close
 
 from .stepper import Stepper
 
@@ -65,11 +66,11 @@ def bind_events(events: Any, t: Any, x: PyTree, args: PyTree) -> tuple[Event, ..
         if not isinstance(event, Event):
             raise TypeError(f"events must be an Event or a sequence of Events, got {type(event).__name__}.")
         g = with_args(event.g, "Event(g)")
-        reset = None if event.reset is None else with_args(event.reset, "Event(reset)")
+        reset = None if event.reset is None else with_args(event.reset, "Event(reset)", "state")
         _check(g, reset, t, x, args)
         bound.append(
             Event(
-                close(g, t, x, args),
+                close(lambda t, x, args, g=g: _real(g(t, x, args), t), t, x, args),
                 event.direction,
                 None if reset is None else close(reset, t, x, args),
                 event.terminate,
@@ -79,16 +80,22 @@ def bind_events(events: Any, t: Any, x: PyTree, args: PyTree) -> tuple[Event, ..
     return tuple(bound)
 
 
+def _real(value: Any, t: Any) -> Array:
+    """g as a number: of a condition, +1 where it holds and -1 where it does not."""
+    value = jnp.asarray(value)
+    return jnp.where(value, 1.0, -1.0).astype(t.dtype) if value.dtype == bool else value
+
+
 def _check(g: Callable, reset: Callable | None, t: Any, x: PyTree, args: PyTree) -> None:
-    value = jax.eval_shape(g, t, x, args)
+    value = eqx.filter_eval_shape(lambda *given: _real(g(*given), t), t, x, args)
     if not hasattr(value, "shape") or value.shape != () or not jnp.issubdtype(value.dtype, jnp.floating):
         raise ValueError(
-            f"Event(g) must return one real number whose sign changes, got {value}; for a yes-or-no condition return "
-            "a smooth quantity minus its threshold."
+            f"Event(g) must return one real number whose sign changes, or one bool, got {value}; for instance a "
+            "component minus its threshold."
         )
     if reset is None:
         return
-    got = jax.eval_shape(reset, t, x, args)
+    got = eqx.filter_eval_shape(reset, t, x, args)
     kinds = lambda tree: jax.tree.map(lambda leaf: (jnp.shape(leaf), jnp.result_type(leaf)), tree)  # noqa: E731
     if kinds(got) != kinds(x):
         raise ValueError(f"Event(reset) must return what the state is, {kinds(x)}, and returned {kinds(got)}.")

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from duhamel.core.status import Status
+from duhamel.core.switches import own_arithmetic
 
 from .loop import advance, finish, start
 from .modes import March
@@ -173,6 +174,7 @@ class TapedLanes(March):
             return state, (state, rows)
         return march_lanes(task, x, h, self.width), None
 
+    @own_arithmetic
     def backward(self, task: Task, x: PyTree, h: Array, kept: PyTree, grad: State, wanted: Task) -> tuple[Task, PyTree]:
         if kept is not None:
             state, rows = kept

@@ -23,10 +23,10 @@ from .event import Hits
 from .landing import Landing, Mark, decide, land, sides_after, terminates, unmarked
 from .pace import Step, judge, next_step
 from .save import fill_after, rows_like, select, write
-from .saving import record_step
+from .saving import first_rows, out_of_order, record_step
 from .sharding import vary_together
-from .stepper import Stepper, initial_step, moved
-from .task import RUNNING, Move, State, Task, begin_of, clearance, output, row_of
+from .stepper import Stepper, initial_step
+from .task import RUNNING, Move, State, Task, begin_of, clearance, row_of
 
 REPORT = 32  # attempts from one report of progress to the next
 COUNTS = ("nfe", "jacobians", "factorizations")
@@ -37,15 +37,10 @@ def start(task: Task, x: PyTree, h: Float[Array, "..."]) -> State:
     zero, none = jnp.zeros(shape, dtype), jnp.zeros(shape, jnp.int32)
     begin = begin_of(task)
     t = task.t0 + begin
-    first = output(task, t, x)
     at_times = every = times = ends = None
     saved = none
     if task.ts is not None:
-        at_times = rows_like(first, task.ts.shape[0])
-        now = jnp.broadcast_to(task.ts[0] == begin, shape)
-        at_start = output(task, task.t0 + task.ts[0], moved(x, task.ts[0] + zero, task.t0, stepper))
-        at_times = write(at_times, none, at_start, now)
-        saved = now.astype(jnp.int32)
+        at_times, saved = first_rows(task, x, begin)
     slots = first_slots(task, x)
     if task.save.every_step:
         row = row_of(task, t, slots)
@@ -71,7 +66,11 @@ def start(task: Task, x: PyTree, h: Float[Array, "..."]) -> State:
             slots=slots,
             before=before,
             rejected=jnp.zeros(shape, bool),
-            status=jnp.where(task.span == begin, Status.success, RUNNING).astype(jnp.int32),
+            status=jnp.where(
+                out_of_order(task, begin),
+                Status.bad_times,
+                jnp.where(task.span == begin, Status.success, RUNNING),
+            ).astype(jnp.int32),
             accepted=none,
             tried=none,
             sums=dict.fromkeys(names, zero),
@@ -256,8 +255,9 @@ def _status(
     task: Task, state: State, log_square: Array, done: Array, accept: Array, env: Env, h_next: Array, attempts: Array
 ) -> Array:
     eps = jnp.finfo(task.span.dtype).eps
-    floor = jnp.maximum(2 * eps * jnp.abs(state.s), eps**2 * jnp.abs(task.span))
-    stuck = ~accept & (jnp.abs(h_next) < floor)
+    whole = jnp.where(jnp.isfinite(task.span), jnp.abs(task.span), 0.0)
+    floor = jnp.maximum(2 * eps * jnp.abs(state.s), eps**2 * whole)
+    stuck = ~accept & ~(jnp.abs(h_next) >= floor)  # also of a step that is no number
     if isinstance(task.control, PID) and task.control.min_step is not None:
         stuck = stuck | (~accept & (jnp.abs(h_next) <= task.control.min_step) & (jnp.abs(state.h) <= jnp.abs(h_next)))
     short = Status.inadmissible if isinstance(task.control, CFL) else Status.step_too_small

@@ -7,6 +7,8 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, PyTree
 
+from duhamel.core.switches import own_arithmetic
+
 from .adjoint import Adjoint
 from .lanes import backward_chunks, march_lanes
 from .loop import run
@@ -49,6 +51,7 @@ class _Pulled(March):
     def run(self, task: Task, x: PyTree, h: Array) -> State:
         return run(task, x, h) if self.width is None else march_lanes(task, x, h, self.width)
 
+    @own_arithmetic
     def forward(self, task: Task, x: PyTree, h: Array) -> tuple[State, PyTree]:
         adjoint, width = self.adjoint, self.width
         if width is not None and _in_chunks(task, width):
@@ -57,6 +60,7 @@ class _Pulled(March):
         state, record = adjoint.record(task, x, h)
         return state, (state, record)
 
+    @own_arithmetic
     def backward(self, task: Task, x: PyTree, h: Array, kept: PyTree, grad: State, wanted: Task) -> tuple[Task, PyTree]:
         adjoint, width = self.adjoint, self.width
         end, record = kept

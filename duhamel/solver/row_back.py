@@ -272,9 +272,17 @@ def pull_first_row(way: Way, x0: PyTree, cot: Cotangents) -> Cotangents:
         cot = cot._replace(slots={"x": add(cot.slots["x"], x_bar)}, theta=add(cot.theta, theta_bar))
     if not nothing(out.at_times):
         value, pull = jax.vjp(at_start, x0, theta, jnp.zeros(shape, task.span.dtype))
-        now = jnp.broadcast_to(task.ts[0] == begin, shape)
-        x_bar, theta_bar, dt_bar = pull(where_or_zero(now, dense(read(out.at_times, index), value)))
-        ts_bar = None if cot.ts is None else cot.ts.at[0].add(jnp.sum(dt_bar))
-        slots = {"x": add(cot.slots["x"], x_bar)}
-        cot = cot._replace(slots=slots, theta=add(cot.theta, theta_bar), ts=ts_bar)
+
+        def one(carry: tuple[Cotangents, Array]) -> tuple[Cotangents, Array]:
+            """The last row not yet passed, of those that repeat the first time."""
+            cot, left = carry
+            now, row = left > 0, jnp.maximum(left - 1, 0)
+            x_bar, theta_bar, dt_bar = pull(where_or_zero(now, dense(read(out.at_times, row), value)))
+            ts_bar = None if cot.ts is None else cot.ts.at[row].add(jnp.where(now, dt_bar, 0.0))
+            slots = cot.slots | {"x": add(cot.slots["x"], x_bar)}
+            return cot._replace(slots=slots, theta=add(cot.theta, theta_bar), ts=ts_bar), left - now
+
+        every_t = task.ts.reshape(-1, *(1,) * task.span.ndim)
+        first = jnp.sum(every_t == begin, axis=0, dtype=jnp.int32)
+        cot, _ = jax.lax.while_loop(lambda carry: jnp.any(carry[1] > 0), one, (cot, first))
     return cot

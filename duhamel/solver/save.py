@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from duhamel.core.calling import with_args
 from duhamel.core.problem import close
 
 
@@ -43,14 +44,16 @@ def bind_save(save: Save, t: Any, x: PyTree, args: PyTree) -> Save:
     """With every array that fn closes over made an explicit input, so that it can be differentiated."""
     if save.fn is None:
         return save
-    return Save(save.steps, save.dense, close(save.fn, t, x, args), save.events, save.stiffness)
+    return Save(save.steps, save.dense, close(with_args(save.fn, "Save(fn)"), t, x, args), save.events, save.stiffness)
 
 
 def rows_like(value: PyTree, rows: int) -> PyTree:
     """Empty rows for `rows` values; NaN until written, so that a row never written cannot pass for a result."""
 
     def empty(leaf: Any) -> Array:
-        fill = jnp.nan if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0
+        # JAX's search for NaN would stop at these; what it finds then is a NaN of the user's own.
+        nothing = jnp.inf if jax.config.jax_debug_nans else jnp.nan  # pyright: ignore[reportAttributeAccessIssue]
+        fill = nothing if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0
         return jnp.full((rows, *leaf.shape), fill, leaf.dtype)
 
     return jax.tree.map(empty, value)

@@ -10,9 +10,42 @@ from duhamel.core.status import Status
 from duhamel.methods.base import Env, Moment
 
 from .control import CFL
-from .save import inside, write
+from .save import inside, rows_like, write
+from .sharding import vary_together
 from .stepper import moved
 from .task import State, Task, output, row_of
+
+
+def first_rows(task: Task, x: PyTree, begin: Array) -> tuple[PyTree, Array]:
+    """Rows for the save times, and how many are written: those of every time equal to the one at which x stands."""
+    ts, shape = task.ts, task.span.shape
+    good = ~out_of_order(task, begin)
+    value = lambda time: output(task, task.t0 + time, moved(x, time + 0 * begin, task.t0, task.stepper))  # noqa: E731
+    rows = rows_like(jax.eval_shape(value, ts[0]), ts.shape[0])
+    rows, saved, _ = vary_together((rows, jnp.zeros(shape, jnp.int32), (x, ts, begin, task.t0)))
+
+    def due(saved: Array) -> Array:
+        return good & (saved < ts.shape[0]) & (ts[jnp.minimum(saved, ts.shape[0] - 1)] == begin)
+
+    def body(carry: tuple[PyTree, Array]) -> tuple[PyTree, Array]:
+        rows, saved = carry
+        now = due(saved)
+        time = ts[jnp.minimum(jnp.max(saved), ts.shape[0] - 1)]
+        return write(rows, saved, value(time), now), saved + now
+
+    return jax.lax.while_loop(lambda carry: jnp.any(due(carry[1])), body, (rows, saved))
+
+
+def out_of_order(task: Task, begin: Array) -> Array:
+    """Whether the save times do not run from `begin` to the end in one direction (repeats may stand): per lane."""
+    ts = task.ts
+    if ts is None:
+        return jnp.zeros(task.span.shape, bool)
+    every = ts.reshape(-1, *(1,) * task.span.ndim)
+    sign = jnp.sign(task.span - begin)
+    back = jnp.any((every[1:] - every[:-1]) * sign < 0, axis=0) | ((ts[0] - begin) * sign < 0)
+    elsewhere = (sign == 0) & jnp.any(every != begin, axis=0)
+    return back | elsewhere | ~jnp.all(jnp.isfinite(every), axis=0)
 
 
 def record_step(task: Task, old: State, new: State, at: Moment, env: Env, move: Array, landing: Any) -> State:
@@ -46,10 +79,23 @@ def _save_times(
     if task.marked:  # an event or a discontinuity ends a step with a state of its own
         return _between(task, old, new, upto, at, env, move)
 
+    late = upto - jax.lax.stop_gradient(upto)  # 0, but the end of the step may move, the time asked for does not
+
     def write_ends() -> tuple[PyTree, Array]:
-        late = upto - jax.lax.stop_gradient(upto)  # 0, but the end of the step may move, the time asked for does not
-        x = moved(env["x1"], time - late, task.t0, task.stepper)
-        return write(new.saves[0], new.saved, output(task, task.t0 + time, x), due), new.saved + due
+        """All rows of one time: repeats are written, too."""
+
+        def now(saved: Array) -> Array:
+            return due & (saved < task.ts.shape[0]) & (when(saved) == time)
+
+        def when(saved: Array) -> Array:
+            return task.ts[jnp.minimum(saved, task.ts.shape[0] - 1)]
+
+        def body(carry: tuple[PyTree, Array]) -> tuple[PyTree, Array]:
+            rows, saved = carry
+            x = moved(env["x1"], when(saved) - late, task.t0, task.stepper)
+            return write(rows, saved, output(task, task.t0 + when(saved), x), now(saved)), saved + now(saved)
+
+        return jax.lax.while_loop(lambda carry: jnp.any(now(carry[1])), body, (new.saves[0], new.saved))
 
     if isinstance(task.control, CFL):  # its steps end at the save times: nothing lies in between
         return write_ends()

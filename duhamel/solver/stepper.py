@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, PyTree
 from duhamel.core.brownian import BoundNoise
 from duhamel.core.linear import Linear
 from duhamel.core.problem import MassProblem, Problem
+from duhamel.core.switches import own_arithmetic
 from duhamel.methods.base import Env, Method, Moment, RowMethod, Slots, like, tree_combine
 from duhamel.methods.consistent import restored, velocity
 from duhamel.methods.newton import afresh
@@ -181,21 +182,34 @@ def initial_step(
     Source: Hairer, Norsett, Wanner, Solving ODEs I, II.4, "starting step size", where T = 1.
     """
     order = stepper.method.error_order or stepper.method.order
-    scale, reach = error_scale(control, x, x), jnp.abs(span)
-    norm = lambda v: jnp.sqrt(squared_norm(v, scale, stepper.lanes)).astype(span.dtype)  # noqa: E731
+    # Without an end and without a rate there is no scale of time but one.
+    scale, reach = error_scale(control, x, x), jnp.where(jnp.isfinite(span), jnp.abs(span), 1.0)
+    norm = lambda v: _rms(v, scale, stepper.lanes).astype(span.dtype)  # noqa: E731
     f0 = stepper.method.limiting(stepper, t, x)
     d0, d1 = norm(x), norm(f0)
     small = (d0 < 1e-5) | (d1 * reach < 1e-5)
     T = jnp.where(small, reach, d0 / jnp.where(small, 1.0, d1))
     h0 = jnp.minimum(jnp.where(small, 1e-6, 1e-2) * T, reach)
     f1 = stepper.method.limiting(stepper, t + jnp.sign(span) * h0, tree_combine([jnp.sign(span) * h0, 1.0], [f0, x]))
-    d2 = norm(jax.tree.map(jnp.subtract, f1, f0)) / jnp.where(h0 == 0, 1.0, h0)
-    bend = jnp.maximum(d1 * T, d2 * T * T)
+    bends = norm(jax.tree.map(jnp.subtract, f1, f0)) * T * (T / jnp.where(h0 == 0, 1.0, h0))  # T^2 |x''|
+    bend = jnp.maximum(d1 * T, bends)
     flat = bend <= 1e-15
     h1 = T * (0.01 / jnp.where(flat, 1.0, bend)) ** (1.0 / (order + 1))
     h1 = jnp.where(flat, jnp.maximum(1e-6 * reach, 1e-3 * h0), h1)
     h = jnp.minimum(jnp.minimum(100.0 * h0, h1), reach)
-    return jax.lax.stop_gradient(jnp.sign(span) * jnp.where(jnp.isfinite(h), h, h0))
+    h = jnp.where(jnp.isfinite(d1), jnp.where(jnp.isfinite(h), h, h0), jnp.nan)  # without a rate no step is worth a try
+    return jax.lax.stop_gradient(jnp.sign(span) * h)
+
+
+def _rms(v: PyTree, scale: PyTree, lanes: int) -> Array:
+    """Root mean square of v / scale; once more in units of its largest entry where squares are too large."""
+    plain = jnp.sqrt(squared_norm(v, scale, lanes))
+    ratio = jax.tree.map(lambda a, s: jnp.abs(a / s), v, scale)
+    over = lambda leaf: jnp.max(leaf, axis=tuple(range(leaf.ndim - lanes)), initial=0.0)  # noqa: E731
+    largest = jnp.max(jnp.stack([over(leaf) for leaf in jax.tree.leaves(ratio)]), axis=0)
+    unit = jnp.where(largest > 0, largest, 1.0)
+    scaled = unit * jnp.sqrt(squared_norm(ratio, jax.tree.map(lambda _: unit, ratio), lanes))
+    return jnp.where(jnp.isfinite(plain), plain, scaled)
 
 
 def moved(x: PyTree, s: Array, t0: Array, stepper: Stepper) -> PyTree:
@@ -211,6 +225,7 @@ def flowing(x: PyTree, s: Array, t: Array, at: PyTree, stepper: Stepper) -> PyTr
 
 
 @flowing.def_jvp
+@own_arithmetic
 def _flowing_jvp(primals: tuple, tangents: tuple) -> tuple[PyTree, PyTree]:
     x, s, t, at, stepper = primals
     x_dot, s_dot, *_ = tangents

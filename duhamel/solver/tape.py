@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from duhamel.core.status import Status
+from duhamel.core.switches import own_arithmetic
 from duhamel.methods.base import Slots
 
 from .cotangents import dense, nothing, parted, time_cotangent, times_of, times_perturbed
@@ -38,10 +39,12 @@ class Taped(March):
     def run(self, task: Task, x: PyTree, h: Array) -> State:
         return run(task, x, h)
 
+    @own_arithmetic
     def forward(self, task: Task, x: PyTree, h: Array) -> tuple[State, PyTree]:
         state, tape = write(task, x, h, self.memory)
         return state, (state, tape)
 
+    @own_arithmetic
     def backward(self, task: Task, x: PyTree, h: Array, kept: PyTree, grad: State, wanted: Task) -> tuple[Task, PyTree]:
         del h
         state, tape = kept
@@ -147,8 +150,8 @@ def _walk(way: Way, rows: Rows, K: int, cot: Cotangents) -> Cotangents:
 
 
 def assemble(task: Task, cot: Cotangents, early: Array, late: Array, on_grid: bool = False) -> Task:
-    """Cotangents in the task's own structure. x(t0 + span): span moves the end; t0 moves both ends, and the stops. On a fixed grid
-    the grid has moved everything, and t0 is among the parameters."""
+    """Cotangents in the task's own structure. x(t0 + span): span moves the end; t0 moves both ends, and the stops. On
+    a fixed grid the grid has moved everything, and t0 is among the parameters."""
     ts_bar = jnp.zeros_like(task.ts) if cot.ts is None and task.ts is not None else cot.ts
     edges_bar = jnp.zeros_like(task.edges) if cot.edges is None and task.edges is not None else cot.edges
     frozen = (task.control, task.stepper.tol, task.stepper.noise)

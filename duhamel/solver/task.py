@@ -53,6 +53,7 @@ class Resume(NamedTuple):
     s, h    time since t0, and the step it would have tried next
     slots   what its method carries beside x
     before  what its controller remembers
+    low     what t0 loses in its own precision: seconds since 1970 are 128 apart in float32
     """
 
     t0: Array
@@ -60,6 +61,7 @@ class Resume(NamedTuple):
     h: Array
     slots: Slots
     before: tuple[Array, ...]
+    low: Array
 
 
 class State(NamedTuple):

@@ -13,13 +13,14 @@ def decay(t, x):
 
 CASES = {
     "NaN in x0": (lambda: dh.solve(decay, jnp.array([1.0, jnp.nan]), 1.0), r"x0 holds 1 value\(s\) that are NaN"),
-    "integers": (lambda: dh.solve(decay, jnp.array([1, 2]), 1.0), r"x0 has dtype int64.*astype\(float\)"),
+    "booleans": (lambda: dh.solve(decay, jnp.array([True, False]), 1.0), r"x0 has dtype bool.*astype\(float\)"),
     "no arrays": (lambda: dh.solve(decay, (), 1.0), "x0 holds no arrays"),
     "a string": (lambda: dh.solve(decay, "one", 1.0), "x0 holds a str"),
-    "repeated times": (lambda: dh.solve(decay, 1.0, [0.5, 0.5, 1.0]), "without repeats"),
-    "unsorted times": (lambda: dh.solve(decay, 1.0, [0.5, 0.2, 1.0]), "strictly increasing"),
+    "unsorted times": (lambda: dh.solve(decay, 1.0, [0.5, 0.2, 1.0]), "increasing from t0"),
     "NaN time": (lambda: dh.solve(decay, 1.0, jnp.nan), "must be finite numbers"),
-    "no time": (lambda: dh.solve(decay, 1.0, 0.0), "t1 equals t0"),
+    "no times": (lambda: dh.solve(decay, 1.0, []), r"got shape \(0,\)"),
+    "no end": (lambda: dh.solve(decay, 1.0, jnp.inf), r"nothing else ends the solve: give events=Event\(g\)"),
+    "SciPy's order": (lambda: dh.solve(decay, (0.0, 1.0), [1.0, 0.0]), r"The order is solve\(f, x0, t1, t0=\.\.\.\)"),
     "2-D times": (lambda: dh.solve(decay, 1.0, np.ones((2, 2))), "1-D array of save times"),
     "another shape": (lambda: dh.solve(lambda t, x: x[:1], jnp.ones(2), 1.0), r"returned shape \(1,\).*has \(2,\)"),
     "another dtype": (
