@@ -147,3 +147,45 @@ def test_a_step_of_another_length_leaves_no_more_than_its_part_of_the_tolerance(
     undone = float(np.sqrt(np.mean(((env["x1"] - exact) / (ATOL + RTOL * np.abs(slots["x"]))) ** 2)))
     rate = abs(1 - 2 / 2.25 * (1 - 1.25 * h * lam) / (1 - h * lam))
     assert rate * 0.05 < undone < 0.05
+
+
+def kept_matrices(newton, lengths):
+    """(whether the Jacobian was evaluated, whether M - a J was factored) in steps of these lengths on dx/dt = -3 x."""
+    method, x = dh.ImplicitEuler(newton=newton), jnp.array([2.0, -1.0])
+    stepper, zero = bound(method, lambda t, x: -3.0 * x, x, (RTOL, ATOL)), jnp.zeros(())
+
+    @jax.jit
+    def forward(slots, h):
+        env = method.attempt(stepper, Moment(jnp.int32(0), zero, zero, h), slots)
+        return method.keep(env), (env["jacobians"], env["factorizations"], env["failed"])
+
+    slots, seen = method.start(stepper, zero, x), []
+    for h in lengths:
+        slots, counts = forward(slots, jnp.asarray(h))
+        assert not bool(counts[2])
+        seen.append((int(counts[0]), int(counts[1])))
+    return seen
+
+
+def test_jacobians_and_factors_are_kept_as_long_as_newton_says():
+    """Evaluated again after `max_age` steps, factored again where h changed by more than `drift`, and both after a step
+    whose iterations contracted slower than `slow`."""
+    both, none, factors = (1, 1), (0, 0), (0, 1)
+    aged = kept_matrices(dh.Newton(max_age=4), [0.1] * 9)
+    assert aged == [both, none, none, none] * 2 + [both]
+    drifted = kept_matrices(dh.Newton(drift=0.3, slow=0.99), [0.1, 0.129, 0.131, 0.131, 0.09, 0.13])
+    assert drifted == [both, none, factors, none, factors, factors]
+    slowed = kept_matrices(dh.Newton(drift=0.3, slow=0.02), [0.1, 0.101, 0.101, 0.125, 0.125, 0.125])
+    assert slowed == [both, none, none, none, both, none]
+
+
+def test_auto_changes_over_after_as_many_steps_as_it_says():
+    """`patience` stiff steps in a row hand over, `return_after` harmless ones in a row hand back; one other step between
+    them begins the count anew. Beyond 0.9 of the stability limit a step is stiff."""
+    auto = dh.Auto(limit=3.0, patience=5, return_after=2)
+    slots = {"mode": jnp.int32(0), "streak": jnp.int32(0)}
+    stiff, harmless, modes = 2.71, 2.69, []
+    for rho in [*[stiff] * 4, harmless, *[stiff] * 5, harmless, stiff, harmless, harmless, stiff]:
+        slots = auto._vote(slots, jnp.asarray(rho))
+        modes.append(int(slots["mode"]))
+    assert modes == [0] * 9 + [1] * 4 + [0, 0]
