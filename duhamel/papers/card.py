@@ -45,6 +45,14 @@ class Card:
     seconds: float | int = 10
 
 
+def measured_of(parts: int, of: int, note: str) -> Measurement:
+    """How much of what is claimed a check measures: a number that fails as long as something is missing.
+
+    note  what is measured, and what is not
+    """
+    return Measurement(f"parts of the claim measured here, of {of}", parts, low=of, note=note)
+
+
 def in_turn(context: Context, parts: Sequence[Callable[[Context], list[Measurement]]]) -> list[Measurement]:
     """Measurements of the parts of a check, in double precision, each named in the progress."""
     import jax
