@@ -33,8 +33,8 @@ class Card:
     source   authors, title, year, arXiv id
     check    measures the claim; receives a `Context` (fast, progress, figure) and returns every number of the claim.
              Heavy imports belong inside it. With `context.fast` it takes below 20 seconds.
-    expects  the verdict we measured, which a test holds: "does not reproduce" is a result, too. Which numbers hold stands
-             in numbers.tsv, one by one
+    expects  the verdict we measured, which a test holds: "does not reproduce" is a result, too. Which numbers hold
+             stands in numbers.tsv, one by one
     seconds  what the full check takes on two cores, roughly
     """
 

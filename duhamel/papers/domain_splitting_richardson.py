@@ -218,10 +218,10 @@ def draw(context: Context, curves: dict[str, list[float]]) -> None:
 card = Card(
     id="domain-splitting-richardson",
     claim="Where diffusion rules on the coarse axes (kappa of 0.03 and 0.1 against a wind of 1), solves on grids that "
-    "are coarse along one axis each, merged by Richardson-type extrapolation, err at least 5 times less than any single "
-    "one, and refined by residuals they give advection-diffusion to the accuracy of the fine grid, with N^(d-1) "
-    "unknowns in place of N^d. At 0.01 the merged solve gains 2.4 times, not 5; three refinements still end within 3 "
-    "times the fine grid's error. In three dimensions kappa = 0.1 is measured.",
+    "are coarse along one axis each, merged by Richardson-type extrapolation, err at least 5 times less than any "
+    "single one, and refined by residuals they give advection-diffusion to the accuracy of the fine grid, with "
+    "N^(d-1) unknowns in place of N^d. At 0.01 the merged solve gains 2.4 times, not 5; three refinements still end "
+    "within 3 times the fine grid's error. In three dimensions kappa = 0.1 is measured.",
     source="Trotti, A domain splitting strategy for solving PDEs, 2023, arXiv 2303.01163",
     check=check,
     expects=Verdict.in_part,

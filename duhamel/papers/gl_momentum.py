@@ -219,8 +219,8 @@ card = Card(
     claim="Convex-concave splitting lets the Ginzburg-Landau energy fall at any step. When the step is large but not "
     "too large, momentum of FISTA's kind reaches the energy of 200 steps of gradient flow in less than half as many, "
     "from each of ten random fields; a fixed beta of 0.9 does so at dt = 0.003 and is quicker still, but at dt = 0.01 "
-    "in seven of ten only: from the others it ends in another minimum. On the graph of digits momentum classifies from "
-    "5 % of the labels as well as the gradient flow, in fewer steps.",
+    "in seven of ten only: from the others it ends in another minimum. On the graph of digits momentum classifies "
+    "from 5 % of the labels as well as the gradient flow, in fewer steps.",
     source="Akande, Dondl, Gupta, Onwunta, Wojtowytsch, Momentum-based minimization of the Ginzburg-Landau functional "
     "on Euclidean spaces and graphs, 2025, arXiv 2501.00389",
     check=check,

@@ -185,8 +185,8 @@ card = Card(
     id="msrktase",
     claim="Explicit Runge-Kutta stages, each times a polynomial of its own in one resolvent: order 2 or 3 for any "
     "matrix, an inexact Jacobian included, as h goes to 0; stable at any stiffness; and more accurate than one "
-    "polynomial for all stages at equal LU count. The order is the classical one: where h |lambda| is 60 and more, order "
-    "2 stays and order 3 falls to 2, on Prothero and Robinson's problem.",
+    "polynomial for all stages at equal LU count. The order is the classical one: where h |lambda| is 60 and more, "
+    "order 2 stays and order 3 falls to 2, on Prothero and Robinson's problem.",
     source="Calvo, Montijano and Randez, Modified Singly-Runge-Kutta-TASE methods for the numerical solution of stiff "
     "differential equations, 2024, arXiv 2407.01785. The coefficients are ours: they solve its order conditions, are "
     "A-stable and vanish at infinity",

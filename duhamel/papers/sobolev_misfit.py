@@ -219,9 +219,9 @@ def draw_misfits(context: Context, trial: "np.ndarray", curves: dict[float, "np.
 card = Card(
     id="sobolev-misfit",
     claim="Sobolev norms of negative order as data misfit regularise implicitly: with rough noise they deblur better "
-    "than L2, and find the one speed of a wave on a line, from traces made by the same solver, from worse first guesses "
-    "(s = -2 from 1.8 times worse, s = -3 from 3 times); with smooth noise positive orders deblur pictures with edges "
-    "better, smooth pictures not. Deblurring is by filters in closed form.",
+    "than L2, and find the one speed of a wave on a line, from traces made by the same solver, from worse first "
+    "guesses (s = -2 from 1.8 times worse, s = -3 from 3 times); with smooth noise positive orders deblur pictures "
+    "with edges better, smooth pictures not. Deblurring is by filters in closed form.",
     source="Zhu, Hu, Lou and Yang, Implicit Regularization Effects of the Sobolev Norms in Image Processing, 2021, "
     "arXiv 2109.06255",
     check=check,

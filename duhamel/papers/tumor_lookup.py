@@ -77,9 +77,7 @@ def check(context: Context) -> Sequence[Measurement]:
     found.append(Measurement("error of matching segmentations by Dice", error(dice, truth), high=0.1))
     errors = {n: error(compressed(known, library, noisy, n), truth) for n in (1, 2, 4, 8, 16)}
     found += [
-        Measurement(
-            "error of a search in 8 components over that of the full scan", errors[8] / looked_error, high=1.2
-        ),
+        Measurement("error of a search in 8 components over that of the full scan", errors[8] / looked_error, high=1.2),
         Measurement("the same in 1 component", errors[1] / looked_error, low=1.5, note="too much compression"),
     ]
     draw(context, errors, *answers[NOISES[0]])
@@ -219,10 +217,10 @@ def draw(context: Context, errors: dict[int, float], scan: float, fit: float) ->
 
 card = Card(
     id="tumor-lookup",
-    claim="Looking a tumour up in a library of 5000 Fisher-KPP simulations with two free parameters gives them as well as "
-    "a fit by gradients, an order of magnitude faster, where the picture is noisy (0.2 at every point); at 0.05 the "
-    "library's coarseness shows, and a look-up errs a little more than 1.2 times as much. The error falls with the "
-    "library's size as the number of parameters says, and a compressed search gives up little.",
+    claim="Looking a tumour up in a library of 5000 Fisher-KPP simulations with two free parameters gives them as "
+    "well as a fit by gradients, an order of magnitude faster, where the picture is noisy (0.2 at every point); at "
+    "0.05 the library's coarseness shows, and a look-up errs a little more than 1.2 times as much. The error falls "
+    "with the library's size as the number of parameters says, and a compressed search gives up little.",
     source="Ezhov et al., A for-loop is all you need. For solving the inverse problem in the case of personalized "
     "tumor growth modeling, Machine Learning for Health 2022, PMLR 193:566 (without a DOI)",
     check=check,

@@ -180,8 +180,8 @@ def test_jacobians_and_factors_are_kept_as_long_as_newton_says():
 
 
 def test_auto_changes_over_after_as_many_steps_as_it_says():
-    """`patience` stiff steps in a row hand over, `return_after` harmless ones in a row hand back; one other step between
-    them begins the count anew. Beyond 0.9 of the stability limit a step is stiff."""
+    """`patience` stiff steps in a row hand over, `return_after` harmless ones in a row hand back; one other step
+    between them begins the count anew. Beyond 0.9 of the stability limit a step is stiff."""
     auto = dh.Auto(limit=3.0, patience=5, return_after=2)
     slots = {"mode": jnp.int32(0), "streak": jnp.int32(0)}
     stiff, harmless, modes = 2.71, 2.69, []

@@ -42,6 +42,12 @@ def attempt(tableau, f, t, x, h):
 
 def walk(step, k, control, h, x=X0):
     """(times of the accepted steps, number of rejections)."""
+    times, rejections, *_ = whole_walk(step, k, control, h, x)
+    return times, rejections
+
+
+def whole_walk(step, k, control, h, x):
+    """The same, the state at the end, and the step that would come next."""
     p, i, d, atol = control.p, control.i, control.d, np.asarray(control.atol)
     t, times, E1, E2, after_rejection, rejections = 0.0, [0.0], 1.0, 1.0, False, 0
     while t < END:
@@ -60,7 +66,7 @@ def walk(step, k, control, h, x=X0):
             rejections += 1
             factor = min(factor, control.safety)
         after_rejection, h = E > 1, h * factor
-    return np.array(times), rejections
+    return np.array(times), rejections, x, h
 
 
 def steps_taken(sol, lane=None):
@@ -166,3 +172,41 @@ def test_the_error_norm_counts_every_number_of_the_state_once():
     found, rejected = steps_taken(sol)
     assert rejected == rejections > 0
     np.testing.assert_allclose(found, times, rtol=1e-8)
+
+
+def test_the_way_back_has_a_recursion_of_its_own():
+    """Backsolve's gradient is that of the steps which the controller takes on (a, x), begun with the forward solve's
+    last choice."""
+
+    def pushed(t, x, m):
+        bell = 10.0 * m.exp(-(((t - 2.0) / 0.1) ** 2))
+        return m.stack([bell - x[0], m.cos(t) * x[0] - 0.5 * x[1] + 0.2 * m.sin(x[0])])
+
+    def back(tau, y):
+        """Of (a, x) in tau = END - t."""
+        t, (a, x) = END - tau, y.reshape(2, 2)
+        J = np.array([[-1.0, 0.0], [np.cos(t) + 0.2 * np.cos(x[0]), -0.5]])
+        return np.concatenate([J.T @ a, -pushed(t, x, np)])
+
+    method, control, w = dh.Bosh3(), dh.PID(1e-4, 1e-5, p=0.3, i=0.4, d=0.15), np.array([1.0, -0.7])
+    on_tableau = lambda f: lambda t, x, h: attempt(method.tableau, f, t, x, h)  # noqa: E731
+    _, _, x1, h = whole_walk(on_tableau(lambda t, x: pushed(t, x, np)), 3, control, 0.01, X0[:2])
+    _, rejections, end, _ = whole_walk(on_tableau(back), 3, control, min(h, END), np.concatenate([w, x1]))
+    assert rejections > 0
+
+    def loss(x0):
+        how = {"method": method, "control": control, "dt0": 0.01, "adjoint": dh.Backsolve()}
+        return jnp.dot(w, dh.solve(lambda t, x: pushed(t, x, jnp), x0, END, **how).x)
+
+    np.testing.assert_allclose(jax.grad(loss)(jnp.asarray(X0[:2])), end[:2], rtol=1e-9)
+
+
+def test_steps_by_cfl_number_are_halved_ten_times_at_most():
+    """dx/dt = 1 is not let beyond 0.53: steps of 0.4 are halved until one fits, and 0.4/2^10 no longer does."""
+    control = dh.CFL(0.4, lambda t, x, args: jnp.ones(()), lambda t, x, args: x <= 0.53)
+    sol = dh.solve(lambda t, x: 0 * x + 1.0, 0.0, 50.0, control=control, throw=False, save=dh.Save(steps=True))
+    assert int(sol.status) == dh.Status.inadmissible
+    sizes = [0.4, 0.4 / 4, 0.4 / 16, 0.4 / 128, 0.4 / 256]
+    np.testing.assert_allclose(sol.t[: len(sizes) + 1], np.cumsum([0.0, *sizes]), rtol=1e-12)
+    assert int(sol.stats.accepted) == len(sizes)
+    assert int(sol.stats.rejected) == 2 + 4 + 7 + 8 + 11
