@@ -134,7 +134,8 @@ def operator(cells: tuple[int, ...], kappa: float) -> Any:
     total: Any = 0
     for axis, n in enumerate(cells):
         bend, blow = kappa * n**2 * np.ones(n - 1), WIND[axis] * n / 2 * np.ones(n - 1)
-        one = diags_array([-(bend + blow)[1:], 2 * bend, (blow - bend)[1:]], offsets=[-1, 0, 1])
+        places: Any = [-1, 0, 1]
+        one = diags_array([-(bend + blow)[1:], 2 * bend, (blow - bend)[1:]], offsets=places)
         before, after = math.prod(m - 1 for m in cells[:axis]), math.prod(m - 1 for m in cells[axis + 1 :])
         total = total + kron(kron(eye_array(before), one), eye_array(after))
     return csc_array(total)
@@ -165,9 +166,14 @@ def by_sines(cells: tuple[int, ...], kappa: float, f: "np.ndarray") -> "np.ndarr
     for axis, n in enumerate(cells):
         own = kappa * (2 * n * np.sin(np.pi * np.arange(1, n) / (2 * n))) ** 2
         waves = waves + own.reshape([-1 if i == axis else 1 for i in range(len(cells))])
-    undone = lambda v: idstn(dstn(v.reshape(f.shape), type=1) / waves, type=1).reshape(-1)  # noqa: E731
-    M = LinearOperator((f.size, f.size), undone, dtype=f.dtype)
-    u, failed = gmres(operator(cells, kappa).tocsr(), f.reshape(-1), rtol=1e-10, atol=0.0, restart=60, maxiter=5, M=M)
+
+    def undone(v: np.ndarray) -> np.ndarray:
+        found: Any = idstn(np.asarray(dstn(v.reshape(f.shape), type=1)) / waves, type=1)
+        return found.reshape(-1)
+
+    matrix: Any = operator(cells, kappa).tocsr()
+    M: Any = LinearOperator(matrix.shape, matvec=undone)  # type: ignore[call-arg]
+    u, failed = gmres(matrix, f.reshape(-1), rtol=1e-10, atol=0.0, restart=60, maxiter=5, M=M)
     if failed:
         raise RuntimeError(f"GMRES did not converge on {cells} cells with kappa = {kappa:g}.")
     return u.reshape(f.shape)
