@@ -189,3 +189,17 @@ def test_auto_changes_over_after_as_many_steps_as_it_says():
         slots = auto._vote(slots, jnp.asarray(rho))
         modes.append(int(slots["mode"]))
     assert modes == [0] * 9 + [1] * 4 + [0, 0]
+
+
+@pytest.mark.parametrize("restart", [3, None], ids=["GMRES", "BiCGStab"])
+@pytest.mark.parametrize("rtol", [1e-3, 1e-7])
+def test_krylov_stops_at_its_residual(restart, rtol):
+    """Within rtol of b, and not at rounding: each iteration is a product with the Jacobian."""
+    n, a = 30, jnp.asarray(0.05)
+    A = np.diag(np.linspace(-2000.0, -1.0, n)) + np.diag(np.full(n - 1, 30.0), 1)
+    linear, x = dh.Krylov(rtol=rtol, restart=restart), jnp.ones(n)
+    stepper = bound(dh.Ros23(linear), lambda t, x: A @ x, x, (RTOL, ATOL))
+    b = jnp.asarray(np.random.default_rng(0).normal(size=n))
+    found = jax.jit(lambda b: linear.solve(linear.factor(linear.prepare(stepper, 0, jnp.zeros(()), x), a), b))(b)
+    residual = float(jnp.linalg.norm(found - a * (A @ found) - b) / jnp.linalg.norm(b))
+    assert 1e-5 * rtol < residual < 1.5 * rtol

@@ -210,3 +210,19 @@ def test_steps_by_cfl_number_are_halved_ten_times_at_most():
     np.testing.assert_allclose(sol.t[: len(sizes) + 1], np.cumsum([0.0, *sizes]), rtol=1e-12)
     assert int(sol.stats.accepted) == len(sizes)
     assert int(sol.stats.rejected) == 2 + 4 + 7 + 8 + 11
+
+
+def test_reversible_heun_estimates_its_distance_from_a_step_of_euler_and_maruyama():
+    """On dx = t dt + (1 + 2 t) dW: x1 = h^2/2 + (1 + h) w, Euler's step w, and so both noise and drift count."""
+    h = 0.3
+    problem = dh.SDE(
+        lambda t, x: 0 * x + t, lambda t, x: 0 * x + 1.0 + 2.0 * t, noise="additive", calculus="stratonovich"
+    )
+    seen = set()
+    for seed in range(4):
+        how = {"method": dh.ReversibleHeun(), "control": dh.Fixed(1), "key": jax.random.key(seed)}
+        sol = dh.solve(problem, jnp.zeros(()), h, **how)
+        w = (float(sol.x) - h**2 / 2) / (1 + h)
+        np.testing.assert_allclose(float(sol.error), abs(h**2 / 2 + h * w), rtol=1e-9)
+        seen.add(w > 0)
+    assert seen == {True, False}
