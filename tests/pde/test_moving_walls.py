@@ -30,16 +30,15 @@ def sides(kind):
 
 
 @pytest.mark.parametrize("kind", ["values", "slopes", "losses"])
-@pytest.mark.parametrize("across", [False, True], ids=["line", "plane"])
 @pytest.mark.parametrize("axis", ["Legendre", "Chebyshev"])
-def test_heat_follows_what_moves_at_the_walls(axis, across, kind):
-    """u = exp(-K^2 t) cos(K x + phase), and times a wave along a second axis that is periodic, with its own decay."""
+def test_heat_follows_what_moves_at_the_walls(axis, kind):
+    """u = exp(-K^2 t) cos(K x + phase) between walls along x, the same all along a periodic second axis."""
     left, right = sides(kind)
     walled = (
         Legendre(20, LENGTH, LEFT, left, right) if axis == "Legendre" else Chebyshev(20, LENGTH, LEFT, (left, right))
     )
-    space = box(walled, Fourier(4, 1.0)) if across else box(walled)
+    space = box(walled, Fourier(4, 1.0))
     x = space.coordinates()[0]
     first = value(x, 0.0) + jnp.zeros(space.shape)
-    found = pde.solve(pde.Heat(), space, first, 0.3, steps=60, method=dh.ETDRK4()).x
+    found = pde.solve(pde.Heat(), space, first, 0.3, steps=40, method=dh.ETDRK4()).x
     np.testing.assert_allclose(found, value(x, 0.3) + np.zeros(space.shape), atol=2e-7)
