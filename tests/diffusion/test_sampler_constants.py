@@ -13,9 +13,10 @@ from duhamel.diffusion.adaptive import dpm_solver_adaptive
 from duhamel.diffusion.loss import EDMLoss
 from duhamel.diffusion.mixture1d import Mixture1D
 from duhamel.diffusion.network import PatchTransformer, Preconditioned
+from duhamel.diffusion.plans.grid import time_grid
 from duhamel.diffusion.plans.registry import build
 from duhamel.diffusion.plans.stochastic import predictor_corrector
-from duhamel.diffusion.schedule import VE, VP
+from duhamel.diffusion.schedule import EDM, VE, VP
 from duhamel.diffusion.statewise import Memory, Skipping
 from duhamel.rows.checks import variance_errors
 from duhamel.rows.host import march
@@ -130,6 +131,13 @@ def test_the_adaptive_dpm_solver_takes_the_steps_of_its_recursion(order):
             h, trials = min(h * np.clip(safety * E ** (-1 / order), 0.1, 10.0), last - lam), trials + 1
         assert int(nfe) == order * trials > 30
         np.testing.assert_allclose(end, x, rtol=1e-8)
+
+
+def test_the_polyexponential_grid_is_its_formula():
+    """log rho = log rho_min + (log rho_max - log rho_min) (1 - i/n)^1.5."""
+    schedule, n = EDM(0.01, 50.0), 7
+    expected = np.exp(np.log(0.01) + np.log(5000.0) * (1 - np.arange(n + 1) / n) ** 1.5)
+    np.testing.assert_allclose(time_grid(schedule, n, "polyexponential"), expected, rtol=1e-12)
 
 
 class Probe(Preconditioned):
