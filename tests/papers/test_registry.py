@@ -95,6 +95,7 @@ def test_an_outcome_has_its_verdict_and_its_time(monkeypatch):
     assert record["verdict"] == "holds in part" and record["seconds"] >= 0 and record["failure"] is None
     assert (record["id"], record["area"], record["value"]) == ("deis", "diffusion-sampler", 1)
     assert [m["holds"] for m in record["measurements"]] == [True, False]
+    assert "'n' stands twice" in outcome.differs and "'n' is not in numbers.tsv" in outcome.differs
 
 
 def test_a_check_that_breaks_has_no_verdict_and_says_why(monkeypatch):
