@@ -13,7 +13,7 @@ from duhamel.report.measurement import Measurement
 from duhamel.report.page import duration, write_page
 from duhamel.report.record import Record, check_json, write_json
 
-WORDS = {"holds": "yes", "fails": "no", "time": "yes, on a quiet machine", "?": "not run yet"}
+WORDS = {"holds": "yes", "fails": "no", "time": "yes, on a quiet machine", "edge": "by a hair", "?": "not run yet"}
 
 
 def list_papers(area: str | None = None, state: str | None = None, json: Path | None = None) -> None:

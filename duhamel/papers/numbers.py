@@ -13,7 +13,7 @@ from duhamel.report.measurement import Measurement
 
 from .card import Verdict
 
-HOLDS, FAILS, TIME, ABSENT, OPEN = "holds", "fails", "time", "-", "?"
+HOLDS, FAILS, TIME, EDGE, ABSENT, OPEN = "holds", "fails", "time", "edge", "-", "?"
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Number:
 
     "holds", "fails"   what we measured
     "time"             holds on a machine that is not busy
+    "edge"             holds by so little that rounding may decide; it is not compared
     "-"                not measured in this form
     "?"                not stated yet: the verdict alone is compared
     """
@@ -32,8 +33,8 @@ class Number:
     name: str
 
     def __post_init__(self) -> None:
-        known = (HOLDS, FAILS, TIME, ABSENT, OPEN)
-        if self.full not in known or self.fast not in known[:4]:
+        known = (HOLDS, FAILS, TIME, EDGE, ABSENT, OPEN)
+        if self.full not in known or self.fast not in known[:5]:
             raise ValueError(f"numbers.tsv, {self.id}, {self.name!r}: {self.full!r} and {self.fast!r}; use {known}.")
 
 

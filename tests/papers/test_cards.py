@@ -2,7 +2,7 @@
 
 import pytest
 
-from duhamel.papers import registry, runner
+from duhamel.papers import numbers, registry, runner
 from duhamel.papers.card import Context
 
 # Their fast checks take 10 seconds and more: `make slow`.
@@ -25,4 +25,5 @@ def test_the_numbers_stand(id):
 def test_the_numbers_of_the_full_check_stand(id):
     outcome = runner.run(id, Context())
     assert (outcome.failure, list(outcome.differs)) == ("", [])
-    assert outcome.verdict == registry.card(id).expects
+    if not {"time", "edge"} & set(numbers.stated(id).values()):  # else the verdict may turn on one of those
+        assert outcome.verdict == registry.card(id).expects
