@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from duhamel.papers import registry, runner
+from duhamel.papers.numbers import stated
 from duhamel.report.chapter import Chapter, Figure, Table
 from duhamel.report.console import Steps, say, table
 from duhamel.report.context import Context
@@ -11,6 +12,8 @@ from duhamel.report.folder import DEFAULT_ROOT, Run
 from duhamel.report.measurement import Measurement
 from duhamel.report.page import duration, write_page
 from duhamel.report.record import Record, check_json, write_json
+
+WORDS = {"holds": "yes", "fails": "no", "time": "yes, on a quiet machine", "edge": "by a hair", "?": "not run yet"}
 
 
 def list_papers(area: str | None = None, state: str | None = None, json: Path | None = None) -> None:
@@ -31,6 +34,7 @@ def show_paper(id: str, json: Path | None = None) -> None:
         card = registry.card(id)
         say(f"{card.claim}\n\nSource: {card.source}\nLast verdict: {card.expects}.")
         say(f"Check it: duhamel papers run {id}   (about {duration(card.seconds)})")
+        table(("number", "holds"), ((name, WORDS[what]) for name, what in stated(id).items()))
     else:
         say(f"{entry.claim}\n\nNo check yet.")
     if json is not None:
@@ -66,6 +70,9 @@ def run_papers(
             table(
                 ("what", "measured", "unit", "asked", "holds"), rows, f"{outcome.id}: {outcome.verdict}", ("measured",)
             )
+    for outcome in outcomes:
+        for sentence in outcome.differs:
+            say(f"{outcome.id}, otherwise than published: {sentence}")
     lede = "What each paper claims, measured again with our own code and data."
     chapters = [_chapter(o, cards[o.id].claim, registry.find(o.id).title, run) for o in outcomes]
     say(f"The report: {write_page(run, 'Claims, checked', lede, chapters, 'duhamel papers run ' + ' '.join(ids))}")

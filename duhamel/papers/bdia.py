@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .card import Card, Context, Measurement
+from .card import Card, Context, Measurement, Verdict, measured_of
 
 
 def check(context: Context) -> Sequence[Measurement]:
@@ -57,6 +57,7 @@ def check(context: Context) -> Sequence[Measurement]:
         ),
         Measurement("error of BDIA, gamma = 0.5, over DDIM's", float(ratio["BDIA, gamma = 0.5"].max()), high=1.0),
         Measurement("error of O-BELM over DDIM's", float(ratio["O-BELM"].max()), high=1.0),
+        measured_of(1, 2, "BDIA on DDIM; BDIA on EDM's sampler, said to improve it, and digits are not"),
     ]
 
 
@@ -81,9 +82,11 @@ def _ddim_round_trip(bench: Any, plan: Any) -> float:
 card = Card(
     id="bdia",
     claim="A step that averages DDIM's from here on and from here back is linear in the state after next, so it is "
-    "undone exactly, at DDIM's cost and with a smaller error than DDIM's at 10 to 50 calls.",
+    "undone exactly, at DDIM's cost and with a smaller error than DDIM's at 10 to 50 calls. Measured on six modes in "
+    "the plane and on DDIM only: the paper's variant of EDM's sampler is not here.",
     source="Zhang, Lewis and Kleijn, Exact Diffusion Inversion via Bi-directional Integration Approximation, 2023, "
     "arXiv 2307.10829",
     check=check,
+    expects=Verdict.in_part,
     seconds=10,
 )

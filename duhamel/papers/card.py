@@ -34,7 +34,8 @@ class Card:
     source   authors, title, year, arXiv id
     check    measures the claim; receives a `Context` (fast, progress, figure) and returns every number of the claim.
              Heavy imports belong inside it. With `context.fast` it takes below 20 seconds.
-    expects  the verdict we measured, which a test holds: "does not reproduce" is a result, too
+    expects  the verdict we measured, which a test holds: "does not reproduce" is a result, too. Which numbers hold
+             stands in numbers.tsv, one by one
     seconds  what the full check takes on two cores, roughly
     """
 
@@ -44,6 +45,14 @@ class Card:
     check: Callable[[Context], Sequence[Measurement]]
     expects: Verdict = Verdict.reproduced
     seconds: float | int = 10
+
+
+def measured_of(parts: int, of: int, note: str) -> Measurement:
+    """How much of what is claimed a check measures: a number that fails as long as something is missing.
+
+    note  what is measured, and what is not
+    """
+    return Measurement(f"parts of the claim measured here, of {of}", parts, low=of, note=note)
 
 
 def in_turn(context: Context, parts: Sequence[Callable[[Context], list[Measurement]]]) -> list[Measurement]:

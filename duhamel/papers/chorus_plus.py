@@ -118,8 +118,9 @@ def closed_box() -> list[Measurement]:
 
 card = Card(
     id="chorus-plus",
-    claim="Spectral differences solve compressible magnetohydrodynamics with order p + 1 on smooth waves, hold the "
-    "shocks of Brio and Wu's tube without negative density or pressure, and conserve mass and energy to rounding.",
+    claim="In one dimension, spectral differences solve compressible magnetohydrodynamics with order p + 1 on smooth "
+    "waves, hold the shocks of Brio and Wu's tube without negative density or pressure, and conserve mass and energy "
+    "to rounding. That is the scheme of a code for the Sun in three dimensions, not the code.",
     source="Fully Compressible Magnetohydrodynamic Simulations of Solar Convection Zones with CHORUS++, 2025, "
     "arXiv 2502.17805; here its scheme in one dimension, not the Sun",
     check=check,

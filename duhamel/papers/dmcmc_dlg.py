@@ -119,9 +119,12 @@ def _plan(schedule: Any, name: str, calls: int, t_max: float, options: Any) -> A
 
 card = Card(
     id="dmcmc-dlg",
-    claim="Langevin and Gibbs steps in (x, sigma) keep the product law; a sampler that starts from the chain's states, "
-    "each at its own noise level, comes at least as near to the data as from pure noise with as many calls on average, "
-    "for any of six.",
+    claim="Langevin and Gibbs steps in (x, sigma) keep the product law; a sampler that starts from the chain's "
+    "states, each at its own noise level, comes as near to the data as from pure noise with as many calls on average, "
+    "for any of six. Measured with exact scores and exact p(sigma | x), at 10 and 20 calls, within two standard "
+    "deviations; the chain's first 200 sweeps are not charged. From a chain's last state it holds for all but EDM's "
+    "Heun (and UniPC at 10 calls, by a hair); from its least noisy state for the samplers of the SDE and for DDIM at "
+    "10 calls, which gain most; the others lose.",
     source="Kim and Ye, Denoising MCMC for Accelerating Diffusion-Based Generative Models, 2022, arXiv 2209.14593",
     check=check,
     expects=Verdict.in_part,

@@ -190,10 +190,11 @@ def _draw(context: Context, found: dict[str, dict[int, float]]) -> None:
 
 card = Card(
     id="fno-neural-operator",
-    claim="A neural operator with Fourier kernels learns the solution map of Burgers' equation to 1.5 %, keeps "
-    "its error when the same weights are asked on finer and coarser grids, and beats convolutions on points and PCA "
-    "with a perceptron there. All four kernels of the framework go through one layer; the Fourier one learns "
-    "Darcy's equation to 3 % and errs less than the low-rank one at equal width and steps.",
+    claim="A neural operator with Fourier kernels learns the solution map of Burgers' equation to 1.5 %, keeps its "
+    "error when the same weights are asked on finer and coarser grids, and beats convolutions on points and PCA with "
+    "a perceptron there. All four kernels of the framework go through one layer (two of them here, the others in the "
+    "tests); the Fourier one learns Darcy's equation to 3 % and errs less than the low-rank one at equal width and "
+    "steps.",
     source="Kovachki, Li, Liu, Azizzadenesheli, Bhattacharya, Stuart, Anandkumar, Neural Operator: Learning Maps "
     "Between Function Spaces, 2023, arXiv 2108.08481",
     check=check,

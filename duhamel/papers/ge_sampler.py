@@ -1,8 +1,6 @@
 """Gradient estimation: denoising as gradient descent on the distance to the data."""
 
 from collections.abc import Sequence
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
@@ -39,49 +37,62 @@ def check(context: Context) -> Sequence[Measurement]:
 
 
 def _on_a_manifold(points: int) -> list[Measurement]:
-    """Data on a plane in 32 dimensions: the denoiser is a projection, and DDIM shrinks the distance as sigma falls."""
+    """Data on a circle in 32 dimensions, 1000 places of it: a denoiser that knows them is nearly the projection on the
+    circle, and DDIM shrinks the distance as sigma falls. Across the circle's plane that is so by construction; in it,
+    the circle bends."""
+    from duhamel.diffusion.compare import on_host
+    from duhamel.diffusion.exact import mixture
     from duhamel.diffusion.plans.registry import build
     from duhamel.diffusion.schedule import EDM
     from duhamel.rows.host import march
 
-    rng, d, k = np.random.default_rng(0), 32, 2
-    plane = np.linalg.qr(rng.standard_normal((d, k)))[0]
+    rng, d, k = np.random.default_rng(0), 32, 1000
+    plane = np.linalg.qr(rng.standard_normal((d, 2)))[0]
+    angle = 2 * np.pi * np.arange(k) / k
+    places = np.stack([np.cos(angle), np.sin(angle)], axis=1) @ plane.T
     schedule = EDM(sigma_min=0.02, sigma_max=10.0)
+    data = mixture(schedule, np.ones(k), places, 1e-8)
+    denoiser = on_host(data.denoiser, schedule, "data")
 
-    def denoiser(t: Any, x: np.ndarray) -> np.ndarray:
-        return (x @ plane) @ plane.T / (1 + t**2)  # N(0, 1) on the plane, nothing beside it
+    def nearest(x: np.ndarray) -> np.ndarray:
+        inside = x @ plane
+        return (inside / np.linalg.norm(inside, axis=1, keepdims=True)) @ plane.T
 
     def off(x: np.ndarray) -> np.ndarray:
-        return np.linalg.norm(x - (x @ plane) @ plane.T, axis=1)
+        return np.linalg.norm(x - nearest(x), axis=1)
 
-    x = schedule.sigma(schedule.t_max) * rng.standard_normal((points, d))
-    noisy = plane @ rng.standard_normal((k, points))
     relative = []
     for sigma in (0.05, 0.1, 1.0):
-        y = noisy.T + sigma * rng.standard_normal((points, d))
-        exact = (y @ plane) @ plane.T  # the nearest point of the data
-        relative.append(np.max(np.linalg.norm(denoiser(sigma, y) - exact, axis=1) / off(y)))
+        y = places[rng.integers(k, size=points)] + sigma * rng.standard_normal((points, d))
+        relative.append(np.max(np.linalg.norm(denoiser(sigma, y) - nearest(y), axis=1) / off(y)))
     plan = build("ddim", schedule, 10)
-    decay = []
-    states = [s["x"] for s in march(plan, [denoiser], {"x": x})]
-    for (before, after), (s, t) in zip(pairwise(states), pairwise(plan.t), strict=True):
-        decay.append(np.abs(off(after) / off(before) / (t / s) - 1).max())
+    states = [s["x"] for s in march(plan, [denoiser], {"x": 10.0 * rng.standard_normal((points, d))})]
+    far = np.stack([off(x) for x in states])  # (steps + 1, points)
+    least, root = plan.t[-1] / plan.t[0], np.sqrt(np.mean(far**2, axis=1))
     return [
         Measurement(
-            "plane in 32 dimensions, sigma to 0.1: projection error of the denoiser over the distance",
+            "circle in 32 dimensions, sigma to 0.1: projection error of the denoiser over the distance",
             float(max(relative[:2])),
             high=0.1,
             note=f"{relative[2]:.2f} at sigma = 1, as wide as the data: the bound is for small noise",
         ),
-        Measurement("decay of DDIM's distance against the ratio of the sigmas", float(max(decay)), high=0.1),
+        Measurement(
+            "ten steps of DDIM: root mean square distance at the end over that at the start, against sigma's",
+            float(root[-1] / root[0] / least),
+            0.9,
+            1.1,
+            note=f"of single points from {(far[-1] / far[0] / least).min():.2f} to "
+            f"{(far[-1] / far[0] / least).max():.2f}: in the circle's plane noise does not fall as sigma does",
+        ),
     ]
 
 
 card = Card(
     id="ge-sampler",
-    claim="Denoising is gradient descent on the distance to the data: the denoiser is nearly the projection, DDIM "
-    "shrinks the distance as sigma falls, and 2 eps_0 - eps_1 in place of eps_0 errs at most 0.7 times as much at 5 to "
-    "10 calls.",
+    claim="Denoising is gradient descent on the distance to the data: near a circle in 32 dimensions the denoiser is "
+    "nearly the projection for sigma of 0.1 and less, and DDIM shrinks the distance as sigma falls, on average within "
+    "a tenth; 2 eps_0 - eps_1 in place of eps_0 errs at most 0.7 times as much at 5 to 10 calls. The paper's "
+    "schedules, which follow from the projection's error, are not measured.",
     source="Permenter and Yuan, Interpreting and Improving Diffusion Models from an Optimization Perspective, 2023, "
     "arXiv 2306.04848",
     check=check,

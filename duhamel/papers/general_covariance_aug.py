@@ -8,7 +8,7 @@ other from those and `COPIES` transformed copies of each.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .card import Card, Context, Measurement
+from .card import Card, Context, Measurement, Verdict, measured_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +36,8 @@ def check(context: Context) -> Sequence[Measurement]:
         Measurement("slope in h of what a transformed pair misses of its own equation", order, 1.8, 2.2),
         Measurement("test error with the copies over test error without, mean of the sample sizes",
                     float(np.mean(ratios)), high=0.85, note=f"relative L2, means over the seeds {seeds}; {said}"),
+        measured_of(1, 3, "elliptic equations on a line with a Fourier neural operator; convection and waves, and "
+                    "other networks, are not"),
     ]  # fmt: skip
 
 
@@ -115,10 +117,13 @@ def error_after_training(count: int, copies: int, seeds: tuple[int, ...], steps:
 
 card = Card(
     id="general-covariance-aug",
-    claim="Random smooth changes of coordinates turn solved equations into exact new ones of the same family; trained "
-    "on those as well, a neural solver has an error that is lower by 15 % or more on average, with 100 to 500 samples.",
+    claim="Random smooth changes of coordinates turn solved elliptic equations on a line into exact new ones of the "
+    "same family; trained on those as well, a Fourier neural operator has an error that is lower by 15 % or more on "
+    "average over 100, 200 and 500 samples, the less the more samples there are. Convection, waves, two dimensions "
+    "and other networks, which the paper has as well, are not measured.",
     source="Fanaskov, Yu, Rudikov and Oseledets, General Covariance Data Augmentation for Neural PDE Solvers, ICML "
     "2023, arXiv 2301.12730",
     check=check,
+    expects=Verdict.in_part,
     seconds=240,
 )

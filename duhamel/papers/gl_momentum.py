@@ -7,6 +7,8 @@ where |u| <= 1. y = u is the gradient flow, whose energy falls for any tau; y = 
 (FISTA: beta = n/(n + 3)).
 On the graph L is the normalised Laplacian of the ten nearest neighbours, one u a class, with a penalty that holds the
 labels of 5 % of the images; L is kept by its 100 longest waves.
+Momentum carries u over ridges, so that it may end in another minimum than the gradient flow: ten random fields and ten
+draws of the labels are taken, k = 0, 1, ..., none chosen, and the median and nine of ten are asked.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from duhamel.report.figure import PALETTE, style
 
-from .card import Card, Context, Measurement
+from .card import Card, Context, Measurement, Verdict
 
 if TYPE_CHECKING:
     import numpy as np
 
 S = 2.0
 STEPS = 400
+DRAWS = 10
 FISTA = None  # beta = n/(n + 3)
 
 
@@ -32,43 +35,40 @@ def check(context: Context) -> Sequence[Measurement]:
 
 
 def descend(step: Callable, energy: Callable, u: Any, beta: float | None, steps: int) -> tuple["np.ndarray", Any]:
-    """Energies before and after every step, and the last u; stops where it is no longer finite."""
+    """Energies before and after every step, (steps + 1, ...) of whatever shape `energy` gives, and the last u; a field
+    whose energy passes 1e6 stays where it is."""
     import numpy as np
 
     before, energies = u, [energy(u)]
     for n in range(steps):
         rate = n / (n + 3) if beta is FISTA else beta
-        before, u = u, step(u + rate * (u - before))
+        alive = np.expand_dims(energies[-1] < 1e6, (-2, -1))
+        before, u = u, np.where(alive, step(u + rate * (u - before)), u)
         energies.append(energy(u))
-        if not energies[-1] < 1e6:
-            break
     return np.array(energies), u
 
 
-def count(energies: "np.ndarray", level: float) -> int:
-    """Steps until the energy is at most `level`; all that were made, and one more, where it never is."""
+def count(energies: "np.ndarray", level: Any) -> "np.ndarray":
+    """Steps until each energy is at most its `level`; one more than were made where it never is."""
     import numpy as np
 
-    below = np.flatnonzero(energies <= level)
-    return int(below[0]) if below.size else len(energies)
+    below = energies <= level
+    return np.where(below.any(axis=0), below.argmax(axis=0), len(energies))
 
 
 def torus(context: Context) -> list[Measurement]:
-    """From a random field of about three waves, eps = 0.03 on the unit torus, 64^2 points."""
+    """From random fields of about three waves, eps = 0.03 on the unit torus, 64^2 points, all fields together."""
     import numpy as np
 
     from duhamel.pde.grid import periodic
 
     eps, grid = 0.03, periodic((64, 64), 1.0)
     square = -grid.laplacian()
-    rng = np.random.default_rng(0)
-    noise = np.fft.rfft2(rng.normal(size=grid.shape)) * np.exp(-square / (2 * (2 * np.pi * 3) ** 2))
-    u0 = np.fft.irfft2(noise)
-    u0 *= 0.7 / u0.std()
+    u0 = np.stack([wavy(np.random.default_rng(k), square, grid.shape) for k in range(DRAWS)])
 
-    def energy(u: np.ndarray) -> float:
+    def energy(u: np.ndarray) -> np.ndarray:
         bent = np.fft.irfft2(square * np.fft.rfft2(u))
-        return float(np.mean(eps / 2 * u * bent + (u * u - 1) ** 2 / (4 * eps)))
+        return np.mean(eps / 2 * u * bent + (u * u - 1) ** 2 / (4 * eps), axis=(-2, -1))
 
     def stepper(tau: float) -> Callable:
         def step(y: np.ndarray) -> np.ndarray:
@@ -77,25 +77,25 @@ def torus(context: Context) -> list[Measurement]:
 
         return step
 
-    flows = {tau: descend(stepper(tau), energy, u0, 0.0, STEPS)[0] for tau in (1e-3, 1e-2, 0.1, 1.0, 100.0)}
-    rises = max(float(np.diff(e).max()) for e in flows.values())
+    steps = (1e-2,) if context.fast else (3e-3, 1e-2)
+    flows = {tau: descend(stepper(tau), energy, u0, 0.0, STEPS)[0] for tau in steps}
+    few = [descend(stepper(tau), energy, u0[:2], 0.0, STEPS // 4)[0] for tau in (1e-3, 0.1, 1.0, 100.0)]
+    rises = max(float(np.diff(e, axis=0).max()) for e in (*flows.values(), *few))
     found = [Measurement("largest rise of the gradient flow's energy in a step, dt = 0.001 to 100", rises, high=1e-10)]
     curves = {}
-    for tau in (3e-3, 1e-2):
-        flow = descend(stepper(tau), energy, u0, 0.0, STEPS)[0]
-        level = float(flow[STEPS // 2])
+    for tau, flow in flows.items():
+        level = flow[STEPS // 2]
         for beta, name in ((FISTA, "FISTA"), (0.9, "beta 0.9")):
             fast = descend(stepper(tau), energy, u0, beta, STEPS)[0]
-            note = f"energy {level:.2f}: {STEPS // 2} steps against {count(fast, level)}"
             what = f"steps of the gradient flow over those of momentum ({name}) to the same energy, dt = {tau:g}"
-            found.append(Measurement(what, (STEPS // 2) / count(fast, level), low=2, note=note))
-            curves[f"{name}, dt = {tau:g}"] = fast
-        curves[f"gradient flow, dt = {tau:g}"] = flow
-    wild = descend(stepper(1.0), energy, u0, 0.9, STEPS)[0]
+            found += shared(what, STEPS // 2 / count(fast, level), 2.0)
+            curves[f"{name}, dt = {tau:g}"] = fast[:, 0]
+        curves[f"gradient flow, dt = {tau:g}"] = flow[:, 0]
+    wild = descend(stepper(1.0), energy, u0, 0.9, STEPS // 2)[0]
     found.append(
         Measurement(
-            "momentum with beta 0.9 and dt = 1: largest energy over the first one",
-            float(min(np.nanmax(wild), 1e6) / wild[0]),
+            "momentum with beta 0.9 and dt = 1: largest energy over the first one, least of the fields",
+            float(np.min(np.minimum(wild.max(axis=0), 1e6) / wild[0])),
             low=1.0,
             note="large but not too large: with this step momentum does not descend, while the gradient flow does",
         )
@@ -104,30 +104,55 @@ def torus(context: Context) -> list[Measurement]:
     return found
 
 
+def wavy(rng: "np.random.Generator", square: "np.ndarray", shape: tuple[int, ...]) -> "np.ndarray":
+    import numpy as np
+
+    noise = np.fft.rfft2(rng.normal(size=shape)) * np.exp(-square / (2 * (2 * np.pi * 3) ** 2))
+    u = np.fft.irfft2(noise)
+    return u * 0.7 / u.std()
+
+
+def shared(what: str, ratios: "np.ndarray", least: float) -> list[Measurement]:
+    """The median over the draws, and the share of them that reach `least`."""
+    import numpy as np
+
+    note = f"from {ratios.min():.2f} to {ratios.max():.2f}; below 1/2: never, in twice as many steps"
+    share = float(np.mean(ratios >= least))
+    return [
+        Measurement(f"{what}, median of {len(ratios)}", float(np.median(ratios)), low=least, note=note),
+        Measurement(f"{what}, share of {len(ratios)} that reach {least:g}", share, low=0.9),
+    ]
+
+
 def digits(context: Context) -> list[Measurement]:
-    """Semi-supervised classification; three draws of the labels, one in fast mode."""
+    """Semi-supervised classification; ten draws of the labels, three in fast mode."""
     import numpy as np
 
     values, waves, truth = graph()
-    found: list[tuple[float, float, int, int]] = []
-    for seed in range(1 if context.fast else 3):
+    right, steps = [], []
+    for seed in range(3 if context.fast else DRAWS):
         known = np.random.default_rng(seed).random(len(truth)) < 0.05
         energy, step, u0 = problem(values, waves, truth, known, eps=2.0, hold=30.0, tau=0.1)
-        right = lambda u, known=known: float((u.argmax(axis=1) == truth)[~known].mean())  # noqa: E731
         slow, u_slow = descend(step, energy, u0, 0.0, STEPS)
         fast, u_fast = descend(step, energy, u0, 0.9, STEPS)
+        right.append([float((u.argmax(axis=1) == truth)[~known].mean()) for u in (u_slow, u_fast)])
         level = 1.05 * min(slow.min(), fast.min())
-        found.append((right(u_slow), right(u_fast), count(slow, level), count(fast, level)))
-    a, b, n, m = np.mean(found, axis=0).tolist()
+        steps.append([int(count(e, level)) for e in (slow, fast)])
+    points, counts = 100 * np.array(right), np.array(steps)
+    more = "steps of the gradient flow over those of momentum, to 5 % above the least energy"
     return [
-        Measurement("accuracy of momentum on digits with 5 % of the labels", b, low=0.9),
-        Measurement("accuracy of the gradient flow minus that of momentum, points", 100 * (a - b), high=1.0),
         Measurement(
-            "steps of the gradient flow over those of momentum, to 5 % above the least energy",
-            n / m,
-            low=1.5,
-            note=f"{n:.0f} against {m:.0f}, both counts capped at {STEPS}",
+            "accuracy of momentum on digits with 5 % of the labels, median of the draws, in percent",
+            float(np.median(points[:, 1])),
+            low=90.0,
+            note=f"from {points[:, 1].min():.1f} to {points[:, 1].max():.1f}",
         ),
+        Measurement(
+            "accuracy of the gradient flow minus that of momentum, points, largest of the draws",
+            float((points[:, 0] - points[:, 1]).max()),
+            high=1.0,
+        ),
+        *shared(more, counts[:, 0] / counts[:, 1], 1.5),
     ]
 
 
@@ -165,10 +190,10 @@ def problem(
     held = hold * known[:, None]
     s = S / eps + hold
 
-    def energy(u: np.ndarray) -> float:
+    def energy(u: np.ndarray) -> np.ndarray:
         bent = (values[:, None] * (waves.T @ u) ** 2).sum()
         well, misfit = ((u * u - 1) ** 2).sum() / (4 * eps), (held * (u - wanted) ** 2).sum() / 2
-        return float((eps / 2 * bent + well + misfit) / len(u))
+        return np.asarray((eps / 2 * bent + well + misfit) / len(u))
 
     def step(y: np.ndarray) -> np.ndarray:
         right = y + tau * (s * y - (y**3 - y) / eps - held * (y - wanted))
@@ -191,11 +216,14 @@ def draw(context: Context, curves: dict[str, "np.ndarray"]) -> None:
 
 card = Card(
     id="gl-momentum",
-    claim="Convex-concave splitting lets the Ginzburg-Landau energy fall at any step; momentum of FISTA's kind reaches "
-    "the same energy in far fewer steps when the step is large but not too large, and classifies digits from 5 % of "
-    "the labels as well as the gradient flow in fewer steps.",
+    claim="Convex-concave splitting lets the Ginzburg-Landau energy fall at any step. When the step is large but not "
+    "too large, momentum of FISTA's kind reaches the energy of 200 steps of gradient flow in less than half as many, "
+    "from each of ten random fields; a fixed beta of 0.9 does so at dt = 0.003 and is quicker still, but at dt = 0.01 "
+    "in seven of ten only: from the others it ends in another minimum. On the graph of digits momentum classifies "
+    "from 5 % of the labels as well as the gradient flow, in fewer steps.",
     source="Akande, Dondl, Gupta, Onwunta, Wojtowytsch, Momentum-based minimization of the Ginzburg-Landau functional "
     "on Euclidean spaces and graphs, 2025, arXiv 2501.00389",
     check=check,
-    seconds=15,
+    expects=Verdict.in_part,
+    seconds=60,
 )

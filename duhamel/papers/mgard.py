@@ -54,7 +54,8 @@ def check(context: Context) -> Sequence[Measurement]:
         Measurement("bytes of zlib over bytes at tolerance 1e-3, least of the sets", min(ratios), low=5.0,
                     note="ratio to float32: " + ", ".join(notes)),
         Measurement("error with one more level over error without, last three levels, largest", max(falls), high=1.0),
-        Measurement("error of the mean over the tolerance, largest", means, high=1.0),
+        Measurement("error of the mean over the tolerance, largest", means, high=1.0,
+                    note="follows from the bound at every point"),
     ]  # fmt: skip
 
 
@@ -91,7 +92,9 @@ def trajectories(context: Context) -> "dict[str, np.ndarray]":
 card = Card(
     id="mgard",
     claim="A multilevel decomposition with quantised coefficients keeps any requested bound on the error at every "
-    "point and needs a small part of the bytes of lossless compression; coarser levels alone give coarser fields.",
+    "point (and so that of the mean) and needs at most a fifth of the bytes of lossless compression at 1e-3 on fields "
+    "that their grids resolve; coarser levels alone give coarser fields. The decomposition is ours: cubic predictions "
+    "where MGARD has an L2 projection.",
     source="Gong, Chen, Whitney, Liang, Reshniak, Banerjee, Lee, Rangarajan, Wan, Vidal, Liu, Gainaru, Podhorszki, "
     "Archibald, Ranka, Klasky: MGARD: A multigrid framework for high-performance, error-controlled data compression "
     "and refactoring, SoftwareX 24 (2023), arXiv 2401.05994",

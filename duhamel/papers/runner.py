@@ -8,11 +8,15 @@ from duhamel.report.record import Record
 
 from . import registry
 from .card import Context, Measurement, Verdict, judge
+from .numbers import differences
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a check gave. `verdict` is None when it could not be finished; `failure` then says why."""
+    """What a check gave. `verdict` is None when it could not be finished; `failure` then says why.
+
+    differs  numbers that did not come out as numbers.tsv states, a sentence each
+    """
 
     id: str
     area: str
@@ -20,6 +24,7 @@ class Outcome:
     seconds: float
     measurements: Sequence[Measurement] = ()
     failure: str = ""
+    differs: Sequence[str] = ()
 
     def as_record(self) -> Record:
         held = sum(m.holds for m in self.measurements)
@@ -39,4 +44,5 @@ def run(id: str, context: Context) -> Outcome:
     except Exception as error:  # the next card should still be checked
         failure = f"{type(error).__name__}: {str(error).strip() or 'no message'}"
         return Outcome(id, entry.area, None, time.perf_counter() - start, failure=failure)
-    return Outcome(id, entry.area, verdict, time.perf_counter() - start, measurements)
+    seconds = time.perf_counter() - start
+    return Outcome(id, entry.area, verdict, seconds, measurements, differs=differences(id, measurements, context.fast))

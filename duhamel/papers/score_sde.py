@@ -5,7 +5,7 @@ from typing import Any
 
 from duhamel.core.precision import enable_x64
 
-from .card import Card, Context, Measurement, Verdict
+from .card import Card, Context, Measurement, Verdict, measured_of
 
 
 def check(context: Context) -> Sequence[Measurement]:
@@ -59,11 +59,8 @@ def check(context: Context) -> Sequence[Measurement]:
 
 
 def _unmeasured() -> Measurement:
-    return Measurement(
-        "halves of the system measured here, of two",
-        1,
-        low=2,
-        note="sampling and likelihood with exact scores; training, bits per dimension and conditional sampling are not",
+    return measured_of(
+        1, 2, "sampling and likelihood with exact scores; training, bits per dimension and conditional sampling are not"
     )
 
 

@@ -174,7 +174,7 @@ def speed(context: Context) -> list[Measurement]:
     name = "wave speed: narrower side of the basin of s = {} over L2's"
     return [
         Measurement(name.format(-1), wider[-1.0], low=1.1, note=said),
-        Measurement(name.format(-2), wider[-2.0], low=2.0, note="twice is what was asked of s < 0"),
+        Measurement(name.format(-2), wider[-2.0], low=2.0 - 1e-9, note="twice is what was asked of s < 0"),
         Measurement(name.format(-3), wider[-3.0], low=2.0),
         Measurement("error of the speed from twice the edge of L2's basin, s = -3", ends[-3.0], high=1e-3, note=worse),
         Measurement("error of the speed from there, L2", ends[0.0], low=0.05, note="stuck behind a side lobe"),
@@ -220,8 +220,9 @@ def draw_misfits(context: Context, trial: "np.ndarray", curves: dict[float, "np.
 card = Card(
     id="sobolev-misfit",
     claim="Sobolev norms of negative order as data misfit regularise implicitly: with rough noise they deblur better "
-    "than L2, and in the inversion of wave speeds they converge from worse first models; with smooth noise positive "
-    "orders deblur better.",
+    "than L2, and find the one speed of a wave on a line, from traces made by the same solver, from worse first "
+    "guesses (s = -2 from 1.8 times worse, s = -3 from 3 times); with smooth noise positive orders deblur pictures "
+    "with edges better, smooth pictures not. Deblurring is by filters in closed form.",
     source="Zhu, Hu, Lou and Yang, Implicit Regularization Effects of the Sobolev Norms in Image Processing, 2021, "
     "arXiv 2109.06255",
     check=check,

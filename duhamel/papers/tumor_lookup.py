@@ -1,8 +1,9 @@
 """A tumour's parameters by looking its picture up in a library of simulations.
 
 Fisher-KPP, u_t = D Laplace u + r u (1 - u), from a seed in the middle of a box of 10, to t = 1; log D and log r are
-drawn uniformly from [0.2, 0.8] and [4, 10]. Observed are the field with noise of 0.2 at every point, and the regions
-where it exceeds 0.25 and 0.6, as a segmentation has them. A query is a scan of the library (least squares or Dice), or
+drawn uniformly from [0.2, 0.8] and [4, 10]. Observed are the field with noise of 0.2 or 0.05 at every point, and the
+regions where it exceeds 0.25 and 0.6, as a segmentation has them. The less noise there is, the more of a look-up's
+error is that the library is coarse. A query is a scan of the library (least squares or Dice), or
 of its principal components; the traditional way is a fit by gradients through the solver. Errors are root mean squares
 in log D and log r.
 """
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 POINTS, LENGTH, STEPS = 32, 10.0, 16
 LOW, HIGH = (0.2, 4.0), (0.8, 10.0)
 LEVELS = (0.25, 0.6)
-NOISE = 0.2  # per point, of cell densities between 0 and 1
+NOISES = (0.2, 0.05)  # per point, of cell densities between 0 and 1
 
 
 def check(context: Context) -> Sequence[Measurement]:
@@ -34,21 +35,26 @@ def check(context: Context) -> Sequence[Measurement]:
         context.progress(f"library of {size}", 0.0)
         known, library = simulate(rng, size)
         truth, clean = simulate(rng, patients)
-        noisy = clean + NOISE * rng.normal(size=clean.shape).astype(np.float32)
-        context.progress("queries", 0.5)
+        draw_of = rng.normal(size=clean.shape).astype(np.float32)
         sizes = squares(library)  # known before the query
         scan = lambda seen: known[np.argmin(sizes - 2 * library @ seen)]  # noqa: E731
-        looked, look_time = each(scan, noisy)
-        context.progress("fits by gradients", 0.7)
-        fitted, fit_time = each(fitter(), noisy)
-    ratio = error(looked, truth) / error(fitted, truth)
+        fit, answers, times = fitter(), {}, {}
+        for i, noise in enumerate(NOISES[:1] if context.fast else NOISES):
+            context.progress(f"noise of {noise:g}", 0.5 + 0.2 * i)
+            seen = clean + noise * draw_of
+            (looked, look_time), (fitted, fit_time) = each(scan, seen), each(fit, seen)
+            answers[noise], times[noise] = (error(looked, truth), error(fitted, truth)), fit_time / look_time
+    noisy, looked_error = clean + NOISES[0] * draw_of, answers[NOISES[0]][0]
     falls = rate(known, library, truth, clean)
     found = [
-        Measurement(
-            f"error of the look-up in {size} runs over that of the fit by gradients",
-            ratio,
-            high=1.2,
-            note=f"{error(looked, truth):.3f} against {error(fitted, truth):.3f} in log D and log r",
+        *(
+            Measurement(
+                f"noise of {noise:g}: error of the look-up in {size} runs over that of the fit by gradients",
+                ours / theirs,
+                high=1.2,
+                note=f"{ours:.4f} against {theirs:.4f} in log D and log r",
+            )
+            for noise, (ours, theirs) in answers.items()
         ),
         Measurement(
             "power of the library's size with which the error falls, without noise",
@@ -62,7 +68,7 @@ def check(context: Context) -> Sequence[Measurement]:
         found.append(
             Measurement(
                 "time of a fit over that of a query, shortest of each",
-                fit_time / look_time,
+                times[NOISES[0]],
                 low=10,
                 note="the library is built before",
             )
@@ -71,12 +77,10 @@ def check(context: Context) -> Sequence[Measurement]:
     found.append(Measurement("error of matching segmentations by Dice", error(dice, truth), high=0.1))
     errors = {n: error(compressed(known, library, noisy, n), truth) for n in (1, 2, 4, 8, 16)}
     found += [
-        Measurement(
-            "error of a search in 8 components over that of the full scan", errors[8] / error(looked, truth), high=1.2
-        ),
-        Measurement("the same in 1 component", errors[1] / error(looked, truth), low=1.5, note="too much compression"),
+        Measurement("error of a search in 8 components over that of the full scan", errors[8] / looked_error, high=1.2),
+        Measurement("the same in 1 component", errors[1] / looked_error, low=1.5, note="too much compression"),
     ]
-    draw(context, errors, error(looked, truth), error(fitted, truth))
+    draw(context, errors, *answers[NOISES[0]])
     return found
 
 
@@ -213,11 +217,12 @@ def draw(context: Context, errors: dict[int, float], scan: float, fit: float) ->
 
 card = Card(
     id="tumor-lookup",
-    claim="Looking a tumour up in a library of Fisher-KPP simulations gives its parameters as well as a fit by "
-    "gradients, an order of magnitude faster; the error falls with the library's size as the number of parameters "
-    "says, and a compressed search gives up little.",
+    claim="Looking a tumour up in a library of 5000 Fisher-KPP simulations with two free parameters gives them as "
+    "well as a fit by gradients, an order of magnitude faster, where the picture is noisy (0.2 at every point); at "
+    "0.05 the library's coarseness shows, and a look-up errs 1.2 times as much, which is the most that was asked. The "
+    "error falls with the library's size as the number of parameters says, and a compressed search gives up little.",
     source="Ezhov et al., A for-loop is all you need. For solving the inverse problem in the case of personalized "
     "tumor growth modeling, Machine Learning for Health 2022, PMLR 193:566 (without a DOI)",
     check=check,
-    seconds=40,
+    seconds=55,
 )

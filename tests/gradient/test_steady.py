@@ -61,3 +61,10 @@ def test_what_never_comes_to_rest_is_said():
         dh.steady_state(sde, 1.0)
     with pytest.raises(ValueError, match="not both zero"):
         dh.steady_state(cube, 1.0, args=1.0, rtol=0.0, atol=0.0)
+
+
+@pytest.mark.parametrize("atol", [1e-2, 1e-5])
+def test_the_march_ends_where_the_slope_is_within_the_tolerance(atol):
+    """dx/dt = -x falls to atol at t = -log(atol), and no explicit step of Tsit5 is longer than 3.6 there."""
+    found = dh.steady_state(lambda t, x: -x, 1.0, rtol=0.0, atol=atol)
+    assert found.ok and -np.log(atol) <= float(found.t) < -np.log(atol) + 3.6

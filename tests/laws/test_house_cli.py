@@ -81,8 +81,8 @@ def test_help_says_what_it_does(words, capsys):
     assert code in (0, None)
     assert "usage: duhamel" in out
     assert "{None}" not in out, "an option without a default shows a word for its value"
-    sentence = out.split("usage:", 1)[1].split("\n\n", 1)[1]
-    assert sentence.split("\n")[0].rstrip().endswith((".", "engine.", ":", ",")) or len(sentence) > 60
+    sentence = " ".join(out.split("usage:", 1)[1].split("\n\n")[1].split())
+    assert len(sentence) > 20 and sentence.endswith("."), sentence
 
 
 def test_help_is_quick_and_needs_no_jax():

@@ -68,7 +68,7 @@ def test_order_conditions(name):
 
     b, error = np.array(t.b), np.array(t.error)
     assert order(b) == t.order
-    assert order(b - error) == min(t.order, t.error_order) or (name == "Ros23" and order(b - error) == 2)
+    assert order(b - error) == t.error_order
     inside = [
         theta * b + theta * (1 - theta) * sum(theta**k * np.array(row) for k, row in enumerate(t.dense))
         for theta in (0.3, 0.8)

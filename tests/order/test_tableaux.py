@@ -265,7 +265,8 @@ def order_of(errors: list[float], counts: list[int]) -> float:
 def test_measured_order(method: Tableau) -> None:
     """Errors between 1e-2 and 1e-12, where neither later terms nor rounding lead.
 
-    The upper limit is loose: the leading error terms of the efficient pairs are so small that the next order shows.
+    From order 5 on the leading error terms of the efficient pairs are so small that the next order shows: that the
+    order is no higher is for the conditions by trees to say.
     """
     first = {1: 500, 2: 200, 3: 100, 4: 50, 5: 40, 6: 30, 7: 40, 8: 12, 9: 10}[method.order]
     counts = [first, round(1.25 * first), round(1.5 * first), 2 * first]
@@ -276,7 +277,8 @@ def test_measured_order(method: Tableau) -> None:
             x = x + h * (np.array(method.b) @ stage_slopes(method, x, h))
             worst = max(worst, float(np.abs(x - orbit((j + 1) * h)).max()))
         errors.append(worst)
-    assert method.order - 0.5 < order_of(errors, counts) < method.order + 1.3
+    below, above = (0.2, 0.2) if method.order < 5 else (0.2, 0.5) if method.order == 5 else (0.5, 1.2)
+    assert -below < order_of(errors, counts) - method.order < above
 
 
 @each(DENSE)
@@ -293,7 +295,7 @@ def test_measured_order_of_dense_output(method: Tableau) -> None:
             weights = theta * np.polynomial.chebyshev.chebval(2 * theta - 1, polynomials.T)
             worst = max(worst, float(np.abs(x + h * weights @ k - orbit(0.4 + theta * h)).max()))
         errors.append(worst)
-    assert method.dense_order + 0.5 < order_of(errors, counts) < method.dense_order + 2.3
+    assert method.dense_order + 0.5 < order_of(errors, counts) < method.dense_order + 1.6
 
 
 @pytest.mark.parametrize(("method", "C"), [(EULER, 1), (SSPRK2, 1), (SSPRK3, 1), (SSPRK104, 6), (RK4, 0)])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import duhamel.papers
-from duhamel.papers import registry, runner
+from duhamel.papers import numbers, registry, runner
 from duhamel.papers.card import Card, Context, Measurement, Verdict, judge
 
 MODULES = {p.stem for p in Path(duhamel.papers.__file__).parent.glob("*.py") if "\ncard = Card(" in p.read_text()}
@@ -32,6 +32,30 @@ def test_a_card_says_who_claimed_what(module):
     assert any(word in card.source for word in ("arXiv", "doi", "DOI", "thesis")), (
         "name the source so that it can be found"
     )
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_a_card_says_which_of_its_numbers_hold(module):
+    """Each once; and its verdict is the one that follows from them."""
+    card = import_module(f"duhamel.papers.{module}").card
+    rows = [n for n in numbers._all() if n.id == card.id]
+    assert len({n.name for n in rows}) == len(rows) > 0
+    assert any(n.fast != "-" for n in rows) and not any(n.full == n.fast == "-" for n in rows)
+    assert numbers.verdict(card.id) in (card.expects, None)
+
+
+def test_a_number_that_comes_out_otherwise_is_named():
+    names = numbers.stated("deis", fast=True)
+    as_stated = [Measurement(n, 1.0 if what == "holds" else 0.0, low=1.0) for n, what in names.items()]
+    assert numbers.differences("deis", as_stated, fast=True) == []
+    first, *others = as_stated
+    (said,) = numbers.differences("deis", [Measurement(first.name, 0.0, low=1.0), *others], fast=True)
+    assert said == f"{first.name!r}: 0, asked at least 1; stated: holds"
+    assert numbers.differences("deis", others, fast=True) == [f"{first.name!r} was not measured"]
+    assert numbers.differences("deis", [*as_stated, one(1.0)], fast=True) == ["'n' is not in numbers.tsv"]
+    assert "stands twice" in numbers.differences("deis", [*as_stated, first], fast=True)[0]
+    with pytest.raises(ValueError, match="'perhaps' and 'holds'"):
+        numbers.Number("deis", "perhaps", "holds", "n")
 
 
 def test_unknown_names_get_the_nearest():
@@ -71,6 +95,7 @@ def test_an_outcome_has_its_verdict_and_its_time(monkeypatch):
     assert record["verdict"] == "holds in part" and record["seconds"] >= 0 and record["failure"] is None
     assert (record["id"], record["area"], record["value"]) == ("deis", "diffusion-sampler", 1)
     assert [m["holds"] for m in record["measurements"]] == [True, False]
+    assert "'n' stands twice" in outcome.differs and "'n' is not in numbers.tsv" in outcome.differs
 
 
 def test_a_check_that_breaks_has_no_verdict_and_says_why(monkeypatch):
