@@ -12,6 +12,7 @@ from duhamel.methods.tableaux.low import RK4
 from duhamel.rows.plan import Plan
 from duhamel.rows.predict import predicting
 
+from ..discrete_vp import DiscreteVP
 from ..schedule import EDM, VE, VP, Cosine, Flow, MeanReverting, Prediction, Schedule, SubVP
 from .as_shipped import dpmpp_3m_as_shipped, ipndm_v_as_shipped
 from .compensated import dc_solver
@@ -294,6 +295,7 @@ def schedule_of(plan: Plan) -> Schedule:
     """The schedule a diffusion plan was built on, from the facts it carries."""
     facts = dict(plan.info.get("schedule", {}))
     kind = facts.pop("kind", None)
-    if kind not in SCHEDULES:
+    known = {**SCHEDULES, "DiscreteVP": DiscreteVP}  # a chain has no parameters that one would type
+    if kind not in known:
         raise ValueError(f"plan {plan.name!r} does not say on which schedule it was built; pass schedule=... yourself.")
-    return SCHEDULES[kind](**facts)
+    return known[kind](**facts)
