@@ -198,7 +198,10 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             self.init_noise_sigma *= float(self._clock.sigma(tau[0]) / self._clock.sigma(self._at[0]))
         self._call_rho = np.asarray(self._clock.rho(tau), np.float64)
         named = dict(zip(self._at.tolist(), grid.times.tolist(), strict=False))
-        told = [named.get(t, float(self._levels.time(rho))) for t, rho in zip(tau.tolist(), self._call_rho, strict=True)]
+        told = [
+            named[t] if t in named else float(self._levels.time(rho))
+            for t, rho in zip(tau.tolist(), self._call_rho, strict=True)
+        ]
         whole = grid.whole and all(t == round(t) for t in told)
         self.timesteps = torch.tensor(told, device=device, dtype=torch.int64 if whole else torch.float32)
         self._told = told

@@ -51,6 +51,14 @@ OFF: dict[str, tuple[Any, ...]] = {
     "tau_func": (None,),
     "scale_factors": (None,),
 }
+KNOWN = {
+    "timestep_spacing": ("linspace", "leading", "trailing"),
+    "final_sigmas_type": ("zero", "sigma_min"),
+    "sigma_schedule": ("karras", "exponential"),
+    "time_shift_type": ("exponential", "linear"),
+    "interpolation_type": ("linear", "log_linear"),
+    "timestep_type": ("discrete", "continuous"),
+}
 REMEDY = {
     "solver_p": "a plan has one predictor: leave it None",
     "disable_corrector": "leave it empty, or take plan='unip', which never corrects",
@@ -151,6 +159,8 @@ def check(name: str, values: Mapping[str, Any], own: Mapping[str, Any]) -> None:
                 f"the configuration has a key {key!r} = {value!r}, which no scheduler of diffusers "
                 f"{diffusers.__version__} knows; leave it away if it means nothing."
             )
+        if key in KNOWN and value is not None and value not in KNOWN[key]:
+            raise ValueError(f"{key} = {value!r}; known: {', '.join(KNOWN[key])}.")
         if key in own and key in OFF and value not in OFF[key]:
             raise ValueError(f"the configuration has {key} = {value!r}; {REMEDY[key]}.")
 
@@ -164,12 +174,18 @@ def whose(told: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
         own = [key for key in before if not key.startswith("_")]
         fits = [name for name in (*classes(), *WITHOUT) if list(keys_of(name)) == own]
         if fits:
-            return (named, ()) if named in fits else (fits[0], tuple(fits[1:]))
+            return (named, ()) if named in fits else _several(fits)
     if isinstance(named, str):
         return named, ()
     fits = [name for name in (*classes(), *WITHOUT) if set(keys_of(name)) == set(listed)]
     if fits:
-        return fits[0], tuple(fits[1:])
+        return _several(fits)
     if any(key in told for key in ("shift", "use_dynamic_shifting")) and "beta_schedule" not in told:
         return "FlowMatchEulerDiscreteScheduler", ()
     return "DPMSolverMultistepScheduler", ()
+
+
+def _several(fits: list[str]) -> tuple[str, tuple[str, ...]]:
+    """The first that is supported, and those with other methods; a "Parallel" one differs in how it is called alone."""
+    fits = sorted({name.replace("Parallel", "") for name in fits}, key=lambda name: (name not in SUPPORTED, name))
+    return fits[0], tuple(fits[1:])

@@ -78,7 +78,7 @@ class Levels:
             low, high = (whole.rho(0.0) if low is None else low), (whole.rho(whole.t_max) if high is None else high)
         return float(low), float(high)
 
-    def time(self, rho: Any) -> np.ndarray:
+    def time(self, rho: Any) -> Any:
         """What the network is told where sigma/alpha = rho."""
         c, rho = self.configuration, np.asarray(rho, np.float64)
         if c.flow:
