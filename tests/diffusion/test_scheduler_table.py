@@ -76,7 +76,8 @@ def run(scheduler, c, steps, given=None):
     x = torch.randn(4, 2, 4, 4, generator=torch.Generator().manual_seed(0)) * float(getattr(scheduler, "init_noise_sigma", 1.0))
     g, times = torch.Generator().manual_seed(1), []
     for t in scheduler.timesteps:
-        out = network(c, t, scheduler.scale_model_input(x, t))
+        shown = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
+        out = network(c, t, shown)
         drawn = {"generator": g} if "generator" in signature(scheduler.step).parameters else {}
         x = scheduler.step(out, t, x, **drawn).prev_sample
         times.append(float(t))
@@ -119,7 +120,6 @@ SAME = {
     "EDMEulerScheduler": {},
     "EDMDPMSolverMultistepScheduler": {},
     "FlowMatchEulerDiscreteScheduler": {},
-    "FlowMatchHeunDiscreteScheduler": {},
     "FlowMatchLCMScheduler": {},
 }
 
@@ -128,3 +128,65 @@ SAME = {
 @pytest.mark.parametrize("steps", [1, 2, 3, 5, 20])
 def test_the_same_as_theirs(name, steps):
     check(name, SAME[name], steps)
+
+
+DPM, UNIPC, EULER, FLOW = (f"{n}Scheduler" for n in ("DPMSolverMultistep", "UniPCMultistep", "EulerDiscrete", "FlowMatchEulerDiscrete"))
+SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+WAN = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
+ZERO = {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction", "timestep_spacing": "trailing"}
+OPTIONS = [
+    *((name, {"timestep_spacing": spacing, **SD}) for name in (DPM, UNIPC, EULER) for spacing in ("leading", "trailing")),
+    *((name, {key: True}) for name in (DPM, UNIPC, EULER, "HeunDiscreteScheduler", "LMSDiscreteScheduler", "DEISMultistepScheduler")
+      for key in ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")),
+    (DPM, {"use_lu_lambdas": True}),
+    (EULER, {"interpolation_type": "log_linear"}),
+    *((DPM, {"solver_order": k, "lower_order_final": low}) for k in (1, 2, 3) for low in (False, True)),
+    *((DPM, {"solver_order": k, "final_sigmas_type": "sigma_min", "euler_at_final": e, "lower_order_final": False}) for k in (2, 3) for e in (False, True)),
+    (DPM, {"solver_type": "heun"}),
+    (DPM, {"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"}),
+    (DPM, {"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min", "solver_type": "heun"}),
+    (DPM, {"algorithm_type": "sde-dpmsolver++"}),
+    (DPM, {"algorithm_type": "sde-dpmsolver++", "solver_order": 1}),
+    (DPM, {"beta_schedule": "squaredcos_cap_v2", "lambda_min_clipped": -5.1}),
+    (DPM, {"thresholding": True, "sample_max_value": 1.5}),
+    (DPM, {"prediction_type": "sample"}),
+    (DPM, {"trained_betas": np.linspace(1e-3, 0.01, 1000).tolist()}),
+    *((UNIPC, {"solver_order": k, "solver_type": b, "predict_x0": x0, "final_sigmas_type": "sigma_min"}) for k in (1, 2, 3) for b in ("bh1", "bh2") for x0 in (True, False)),
+    (UNIPC, {"final_sigmas_type": "sigma_min"}),
+    *(("DEISMultistepScheduler", {"solver_order": k}) for k in (1, 2, 3)),
+    ("DDPMScheduler", {"clip_sample": True}),
+    ("DDPMScheduler", {"clip_sample": False, "variance_type": "fixed_large"}),
+    ("DDPMScheduler", {"clip_sample": False, "variance_type": "fixed_small_log", "beta_schedule": "squaredcos_cap_v2"}),
+    ("DDIMScheduler", {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1, **SD}),
+    ("DDIMScheduler", {"clip_sample": False, "set_alpha_to_one": False, **SD}),
+    *((name, ZERO | SD) for name in (DPM, UNIPC, EULER, "EulerAncestralDiscreteScheduler")),
+    ("DDIMScheduler", {**ZERO, "clip_sample": False}),
+    ("CogVideoXDDIMScheduler", {**ZERO, "clip_sample": False, "snr_shift_scale": 1.0}),
+    ("CogVideoXDDIMScheduler", {**ZERO, "clip_sample": False, "snr_shift_scale": 3.0}),
+    *(("EDMEulerScheduler", {"sigma_schedule": k, "prediction_type": p, "final_sigmas_type": f}) for k in ("karras", "exponential") for p in ("epsilon", "v_prediction") for f in ("zero", "sigma_min")),
+    *(("EDMDPMSolverMultistepScheduler", {"solver_order": k, "sigma_schedule": "exponential"}) for k in (2, 3)),
+    ("EDMDPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++", "sigma_max": 20.0, "rho": 5.0, "sigma_data": 1.0}),
+    *((FLOW, {"shift": 3.0, key: True}) for key in ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "invert_sigmas", "stochastic_sampling")),
+    (FLOW, {"shift": 2.0, "shift_terminal": 0.1}),
+    *((name, {**WAN, "flow_shift": 3.0}) for name in (DPM, UNIPC, "DEISMultistepScheduler")),
+    (UNIPC, {**WAN, "flow_shift": 5.0, "shift_terminal": 0.1}),
+    (UNIPC, {**WAN, "use_karras_sigmas": True}),
+    (UNIPC, {**WAN, "final_sigmas_type": "sigma_min"}),
+]
+
+
+@pytest.mark.parametrize(("name", "config"), OPTIONS, ids=lambda v: v if isinstance(v, str) else ",".join(f"{k}={w}"[:40] for k, w in v.items()))
+def test_every_option_is_as_theirs(name, config):
+    check(name, config, 10)
+
+
+@pytest.mark.parametrize(("name", "config", "given"), [
+    (FLOW, {"use_dynamic_shifting": True}, {"mu": 0.8}),
+    (FLOW, {"use_dynamic_shifting": True, "time_shift_type": "linear"}, {"mu": 0.8}),
+    (FLOW, {"use_dynamic_shifting": True, "shift_terminal": 0.1}, {"mu": 1.2}),
+    (FLOW, {"shift": 1.0}, {"mu": 0.8}),
+    (UNIPC, {**WAN, "use_dynamic_shifting": True}, {"mu": 0.8}),
+    (DPM, {**WAN, "use_dynamic_shifting": True}, {"mu": 0.8}),
+])
+def test_shifts_of_a_pipeline_are_theirs(name, config, given):
+    check(name, config, 9, given=given)

@@ -272,7 +272,7 @@ def chain(values: Mapping[str, Any], least: float) -> DiscreteVP:
     if rescale:
         root = np.sqrt(a)
         a = ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
-        a[-1] = least
+        a[-1] = min(least, 0.9 * a[-2])  # noise grows to the end
     return DiscreteVP(tuple(0.5 * (np.log1p(-a) - np.log(a))))
 
 

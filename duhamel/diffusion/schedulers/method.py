@@ -131,7 +131,6 @@ _OWN = {
     "EDMEulerScheduler": lambda c, steps: ("ddim", {}),
     "EulerAncestralDiscreteScheduler": lambda c, steps: ("ddim", {"eta": 1.0}),
     "HeunDiscreteScheduler": lambda c, steps: ("heun", {}),
-    "FlowMatchHeunDiscreteScheduler": lambda c, steps: ("heun", {}),
     "LMSDiscreteScheduler": lambda c, steps: ("deis-rho-ab", {"order": 3}),
     "KDPM2DiscreteScheduler": lambda c, steps: ("dpm-solver", {"order": 2}),
     "FlowMatchEulerDiscreteScheduler": _flow_euler,
