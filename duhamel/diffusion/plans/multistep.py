@@ -251,7 +251,7 @@ def sa_solver(
     *,
     corrector_order: int = 4,
     tau: float = 1.0,
-    span: tuple[float, float] | None = None,
+    span: Sequence[float] | None = None,
     evaluate: str = "PEC",
 ) -> Plan:
     """SA-Solver (Xue et al., arXiv 2309.05019): stochastic Adams, data prediction, weights with the rate 1 + tau^2
