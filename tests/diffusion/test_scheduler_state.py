@@ -174,7 +174,6 @@ def test_a_plan_of_another_model_is_refused():
         (lambda: PlanScheduler(plan=build("ddim", chain, 5), grid="karras"), "its own times"),
         (lambda: PlanScheduler(plan=build("ddim", continuous, 5, t_max=0.5), **FEW).set_timesteps(5), "levels up to"),
         (lambda: PlanScheduler(plan="gone.npz"), "no plan at"),
-        (lambda: PlanScheduler(plan=3), "plan is a int"),
     ):
         with pytest.raises((ValueError, TypeError, FileNotFoundError), match=words):
             bad()
@@ -186,7 +185,7 @@ FEW = {"trained_betas": [1e-4] * 1000}
 def test_a_plan_in_a_pipeline_that_is_saved(tmp_path):
     torch.manual_seed(0)
     blocks = {"down_block_types": ("DownBlock2D",), "up_block_types": ("UpBlock2D",)}
-    unet = diffusers.UNet2DModel(sample_size=4, in_channels=1, out_channels=1, block_out_channels=(4,), layers_per_block=1,
+    unet = diffusers.UNet2DModel(sample_size=4, in_channels=1, out_channels=1, block_out_channels=(8,), layers_per_block=1,
                                  norm_num_groups=2, **blocks)  # fmt: skip
     pipe = diffusers.DDPMPipeline(unet, PlanScheduler(plan=build("dpmpp-2m", PlanScheduler().schedule, 4)))
     pipe.save_pretrained(tmp_path)

@@ -298,4 +298,4 @@ def schedule_of(plan: Plan) -> Schedule:
     known = {**SCHEDULES, "DiscreteVP": DiscreteVP}  # a chain has no parameters that one would type
     if kind not in known:
         raise ValueError(f"plan {plan.name!r} does not say on which schedule it was built; pass schedule=... yourself.")
-    return known[kind](**facts)
+    return known[kind](**{key: tuple(v) if isinstance(v, list) else v for key, v in facts.items()})
