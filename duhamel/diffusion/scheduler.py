@@ -24,7 +24,7 @@ from duhamel.rows.walk import Walk
 
 from .discrete_vp import DiscreteVP
 from .plans.registry import build, find
-from .schedulers.configuration import Configuration, read
+from .schedulers.configuration import Configuration, check_signal, read
 from .schedulers.given import (
     calls_before,
     checked_mu,
@@ -88,13 +88,14 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         if scheduler is None:
             scheduler = "FlowMatchEulerDiscreteScheduler" if flow else "DPMSolverMultistepScheduler"
             plan = ("flow-euler" if flow else "dpmpp-2m") if plan is None else plan
-        named = read({"_class_name": scheduler, **(keys if not bare else {})}, keys)
+        named = read({"_class_name": scheduler, **({} if bare else keys)}, keys if bare else {})
         # told of nothing, a bare chain has no opinion on orders
         silent = ("solver_order", "lower_order_final", "euler_at_final") if bare else ()
         values = {key: v for key, v in named.values.items() if key not in silent or key in keys}
         self._about = Configuration(scheduler, values)
         self._levels = Levels(self._about)
         self._network = network_of(self._about)
+        check_signal(self._about, self._network.kind)
         self._given = saved_plan(plan)
         name = None if self._given is not None else plan
         if isinstance(name, str):
@@ -176,7 +177,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
 
     def set_timesteps(
         self,
-        num_inference_steps: int | None = None,
+        num_inference_steps: Any = None,
         device: Any = None,
         timesteps: Any = None,
         sigmas: Any = None,

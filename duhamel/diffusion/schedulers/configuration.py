@@ -19,6 +19,9 @@ CHAINS = (
     *("HeunDiscreteScheduler", "LMSDiscreteScheduler", "KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler"),
     *("CogVideoXDDIMScheduler", "CogVideoXDPMScheduler", "UnCLIPScheduler"),
 )
+# Without diffusers' floor of 2^-24 under alpha^2 at a terminal level without signal.
+UNFLOORED = ("DDIMScheduler", "DDIMParallelScheduler", "DDPMScheduler", "DDPMParallelScheduler")
+UNFLOORED += ("CogVideoXDDIMScheduler", "CogVideoXDPMScheduler")
 CONTINUOUS = ("EDMEulerScheduler", "EDMDPMSolverMultistepScheduler", "CosineDPMSolverMultistepScheduler")
 EXPLODING = ("ScoreSdeVeScheduler",)
 FLOWS = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler", "FlowMatchLCMScheduler")
@@ -65,6 +68,9 @@ REMEDY = {
     "tau_func": "a function cannot be kept in a plan: leave it None, and pass options={'tau': ..., 'span': ...}",
     "scale_factors": "a plan keeps the size of the sample: leave it None",
 }
+# Keys of single classes that mean the same for any chain.
+FOREIGN = {"clip_sample", "clip_sample_range", "thresholding", "dynamic_thresholding_ratio", "sample_max_value"}
+FOREIGN |= {"variance_type", "rescale_betas_zero_snr", "set_alpha_to_one"}
 # Classes that are no sampler of a diffusion model with known noise levels, and why.
 REFUSED = {
     "LCMScheduler": "timestep_scaling belongs to a consistency model, whose output is mixed with the sample by it",
@@ -88,6 +94,15 @@ REFUSED = {
     "MiniMaxH3Scheduler": "it is made for one pipeline, which steps it by itself",
     "RFD4ProteinaScheduler": "it moves coordinates and sequences of proteins",
 }
+
+
+def check_signal(c: "Configuration", kind: str) -> None:
+    """A chain whose last level is noise alone says nothing of the data through its noise."""
+    if c.get("rescale_betas_zero_snr") and kind == "noise" and c.name in UNFLOORED:
+        raise ValueError(
+            "rescale_betas_zero_snr with prediction_type = 'epsilon': at the last time there is no signal, and the noise "
+            "does not tell the data; such a model predicts 'v_prediction' or 'sample'."
+        )
 
 
 @dataclass(frozen=True)
@@ -147,6 +162,14 @@ def read(told: Mapping[str, Any], changes: Mapping[str, Any]) -> Configuration:
         why = REFUSED.get(name, "it is not a sampler of a model with known noise levels")
         raise ValueError(f"PlanScheduler does not run the configuration of {name}: {why}.")
     own = keys_of(name)
+    known = own.keys() | {"final_sigmas_type"} | FOREIGN
+    guessed = "_class_name" not in told and "_use_default_values" not in told
+    for key in [*changes, *(told if guessed else ())]:  # what a converted configuration left behind is left unread
+        if key in all_keys() and key not in known:
+            raise ValueError(
+                f"{key} is no key of {name}, as which this configuration is read; leave it away, or name the class that "
+                "it is of: _class_name in the configuration, scheduler=... here."
+            )
     values = {**own, **{key: value for key, value in told.items() if not key.startswith("_")}, **changes}
     check(name, values, own)
     return Configuration(name, values, also)

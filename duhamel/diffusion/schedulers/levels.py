@@ -19,7 +19,7 @@ from diffusers.utils import logging
 
 from ..discrete_vp import DiscreteVP
 from ..schedule import EDM, VE, Flow, Schedule
-from .configuration import CONTINUOUS, Configuration, keys_of
+from .configuration import CONTINUOUS, UNFLOORED, Configuration, keys_of
 
 NEARLY_ONE = 1 - 1e-6  # of rectified flow, where alpha is not quite 0
 LEAST = 2.0**-24  # alpha^2 at the end of a chain with zero terminal SNR, as diffusers' multistep schedulers have it
@@ -66,7 +66,7 @@ class Levels:
         if c.continuous:
             low, high = self.ends
             return EDM(low, high)
-        return chain(c.values, NOTHING if c.name not in _FLOORED else LEAST)
+        return chain(c.values, NOTHING if c.name in UNFLOORED else LEAST)
 
     @cached_property
     def ends(self) -> tuple[float, float]:
@@ -236,7 +236,6 @@ class Levels:
 _OF_TIMES = ("DDIMScheduler", "DDIMParallelScheduler", "DDPMScheduler", "DDPMParallelScheduler", "PNDMScheduler")
 _OF_TIMES += ("CogVideoXDDIMScheduler", "CogVideoXDPMScheduler", "UnCLIPScheduler")
 _TWICE = ("HeunDiscreteScheduler", "FlowMatchHeunDiscreteScheduler")
-_FLOORED = ("DPMSolverMultistepScheduler", "UniPCMultistepScheduler", *IN_RHO)
 
 
 def _once(levels: np.ndarray) -> np.ndarray:
