@@ -12,7 +12,7 @@ from duhamel.rows.noise import path_noise
 from duhamel.rows.plan import Plan
 
 from .denoiser import Denoiser, as_prediction, check_said, said
-from .plans.registry import check_calls, schedule_of
+from .plans.registry import check_belongs, check_calls, schedule_of
 from .schedule import Prediction, Schedule
 
 
@@ -59,6 +59,7 @@ def sample(
     source = prediction or said(denoiser) or "data"
     check_said(denoiser, source)
     check_calls(plan, schedule)
+    check_belongs(plan, schedule)
     model = denoiser if target is None else as_prediction(denoiser, schedule, target, source)
     x = initial_noise(schedule, plan.t[0], shape, key, dtype=dtype, first=first)
     keys = sample_keys(key, shape[0], first, stream=1) if plan.draws else None

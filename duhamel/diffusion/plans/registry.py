@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from duhamel.methods.tableaux.low import RK4
+from duhamel.rows import checks
+from duhamel.rows.pattern import ONES
 from duhamel.rows.plan import Plan
 from duhamel.rows.predict import predicting
 
@@ -280,6 +282,22 @@ def check_calls(plan: Plan, schedule: Schedule) -> None:
         raise ValueError(
             f"plan {plan.name!r} asks for the {plan.prediction} at t = {tau[clean][0]:g}, where sigma = 0 and there is "
             "none; end its grid above sigma = 0, or let its last row read data."
+        )
+
+
+def check_belongs(plan: Plan, schedule: Schedule) -> None:
+    """Raise where constant data and noise are not kept on the way, by half and more: the plan is damaged, or was built
+    on another schedule. Plans that draw, that read a field, or that are being fitted are not judged."""
+    numbers = [c for segment in plan.segments for c in segment.coef]
+    judged = plan.prediction is not None and plan.models == 1 and set(plan.consts) <= {ONES} and not plan.draws
+    if not judged or plan.t.ndim != 1 or not all(isinstance(c, np.ndarray) and c.ndim == 1 for c in numbers):
+        return
+    with np.errstate(all="ignore"):
+        gap = checks.consistency(plan, schedule.alpha, schedule.sigma)
+    if not gap < 0.5:
+        raise ValueError(
+            f"plan {plan.name!r} does not keep constant data and noise on {type(schedule).__name__}: it is off by "
+            f"{gap:.1e} of them. Its numbers are damaged, or it was built for another schedule; build it on this one."
         )
 
 

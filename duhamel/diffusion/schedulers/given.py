@@ -10,7 +10,7 @@ from duhamel.rows.pattern import ONES
 from duhamel.rows.plan import Plan
 
 from ..plans.grid import time_grid
-from ..plans.registry import schedule_of
+from ..plans.registry import check_belongs, schedule_of
 from ..schedule import Schedule
 from .configuration import Configuration
 from .levels import NEARLY_ONE, Grid, Levels
@@ -89,6 +89,7 @@ def of_plan(levels: Levels, plan: Plan, steps: int | None) -> tuple[Grid, Schedu
             ", or name a sampler, which is built for any number."
         )
     its, ours = schedule_of(plan), levels.schedule
+    check_belongs(plan, its)
     rho = np.asarray(its.rho(plan.t), np.float64)
     top = float(ours.rho(ours.t_max if not levels.configuration.flow else NEARLY_ONE))
     if rho[0] > 1.001 * top:
