@@ -286,7 +286,7 @@ def check_calls(plan: Plan, schedule: Schedule) -> None:
 
 
 def check_belongs(plan: Plan, schedule: Schedule) -> None:
-    """Raise where constant data and noise are not kept on the way, by half and more: the plan is damaged, or was built
+    """Raise where constant data and noise are not kept on the way, by a fifth and more: the plan is damaged, or was built
     on another schedule. Plans that draw, that read a field, or that are being fitted are not judged."""
     numbers = [c for segment in plan.segments for c in segment.coef]
     judged = plan.prediction is not None and plan.models == 1 and set(plan.consts) <= {ONES} and not plan.draws
@@ -294,7 +294,7 @@ def check_belongs(plan: Plan, schedule: Schedule) -> None:
         return
     with np.errstate(all="ignore"):
         gap = checks.consistency(plan, schedule.alpha, schedule.sigma)
-    if not gap < 0.5:
+    if not gap < 0.2:
         raise ValueError(
             f"plan {plan.name!r} does not keep constant data and noise on {type(schedule).__name__}: it is off by "
             f"{gap:.1e} of them. Its numbers are damaged, or it was built for another schedule; build it on this one."
