@@ -43,8 +43,8 @@ def sample(
     prediction  what the model predicts; left out, what it says by an attribute of that name, or "data"
     shape       (samples, *shape of one sample)
     key         sample i draws from fold_in(key, i) alone: it is the same sample, to rounding, in any batch
-    x           states at the plan's first time in place of noise, (samples, ...): such as alpha x_0 + sigma z, where the
-                plan begins at a level at which the data still show
+    x           states at the plan's first time in place of noise, (samples, ...): such as alpha x_0 + sigma z, where
+                the plan begins at a level at which the data still show
     first       the number of the first sample: shape (64, ...) with first=64 goes on where a batch of 64 ended
     noise       "steps": what a sample draws depends on (key, sample, step). "path": on (key, sample, interval of time),
                 as increments of one Wiener path per sample with lambda for a clock: finer grids refine the same sample
@@ -89,8 +89,8 @@ def check_noisy(plan: Plan, schedule: Schedule) -> None:
     rho = float(schedule.rho(start))
     if rho < LOUD_ENOUGH and not np.any(np.asarray(plan.t) > start):
         raise ValueError(
-            f"plan {plan.name!r} begins at t = {start:g}, where sigma/alpha = {rho:.3g}: the data show there, and noise "
-            "alone is no sample of that time. Begin at schedule.t_max, or pass x=, states of that time."
+            f"plan {plan.name!r} begins at t = {start:g}, where sigma/alpha = {rho:.3g}: the data show there, and "
+            "noise alone is no sample of that time. Begin at schedule.t_max, or pass x=, states of that time."
         )
 
 

@@ -22,7 +22,6 @@ from duhamel.rows.canonical import affine
 from duhamel.rows.plan import Plan
 from duhamel.rows.walk import Walk
 
-from .discrete_vp import DiscreteVP
 from .plans.registry import build, find
 from .schedulers.configuration import Configuration, check_signal, read
 from .schedulers.given import (
@@ -41,6 +40,7 @@ from .schedulers.given import (
 from .schedulers.levels import Grid, Levels
 from .schedulers.method import options_of, own
 from .schedulers.network import network_of
+from .schedulers.noised import Noised
 from .schedulers.saved import PLAN_FILE, plain, saved_plan, written
 
 OURS = ("plan", "grid", "options", "scheduler")
@@ -54,7 +54,7 @@ class PlanSchedulerOutput(BaseOutput):
     pred_original_sample: torch.Tensor | None = None
 
 
-class PlanScheduler(SchedulerMixin, ConfigMixin):
+class PlanScheduler(Noised, SchedulerMixin, ConfigMixin):
     """A scheduler for `diffusers` pipelines that runs a plan of duhamel.
 
     plan       its name, as in `duhamel plan list`; or a `Plan`, or the path of one that was saved: then its steps and
@@ -117,6 +117,11 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         self.begin_index: int | None = None
         self._forget()
 
+    @property
+    def _said(self) -> Any:
+        """The configuration, whose entries are attributes too."""
+        return self.config
+
     def _forget(self) -> None:
         self._step_index: int | None = None
         self._walk: Walk | None = None
@@ -161,12 +166,14 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         return (made, kwargs) if return_unused_kwargs else made
 
     @classmethod
-    def from_pretrained(cls, path: Any = None, subfolder: str | None = None, **kwargs: Any) -> Any:
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: Any = None, subfolder: str | None = None, **kwargs: Any
+    ) -> Any:
         """From a folder (or a repository) that `save_pretrained` wrote, or that holds another scheduler's."""
         loading = {key: kwargs[key] for key in list(kwargs) if key in _LOADING}
-        told = cls.load_config(path, subfolder=subfolder, **loading)
+        told: Any = cls.load_config(pretrained_model_name_or_path, subfolder=subfolder, **loading)
         if told.get("plan") == PLAN_FILE:
-            file = Path(str(path), subfolder or "", PLAN_FILE)
+            file = Path(str(pretrained_model_name_or_path), subfolder or "", PLAN_FILE)
             kwargs.setdefault("plan", str(file))
         return cls.from_config(told, **kwargs)
 
@@ -231,15 +238,15 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         if steps is None:
             raise ValueError("give one of num_inference_steps, timesteps and sigmas.")
         steps = checked_steps(levels, steps)
-        return levels.grid(steps, mu) if self.config.grid is None else of_sampler(levels, steps, self.config.grid)
+        return levels.grid(steps, mu) if self._said.grid is None else of_sampler(levels, steps, self._said.grid)
 
     def _build(self, ts: np.ndarray, steps: int) -> Plan:
         """The plan on these times, of a run of so many steps. One to three are its start-up alone."""
-        options = dict(self.config.options or {})
-        if self.config.plan is None:
+        options = dict(self._said.options or {})
+        if self._said.plan is None:
             name, said = own(self._about, steps)
         else:
-            name, said = self.config.plan, options_of(self.config.plan, self._about, steps)
+            name, said = self._said.plan, options_of(self._said.plan, self._about, steps)
         return checked_plan(build(name, self.schedule, ts=ts, **{**said, **options, "short": True}))
 
     def set_begin_index(self, begin_index: int = 0) -> None:
@@ -299,10 +306,12 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         if wanted:
             return wanted[0]
         n = len(self._told)
-        expected = "none, for all calls are made" if now == n else f"{self._told[self._begin if now is None else now]:g}"
+        expected = (
+            "none, for all calls are made" if now == n else f"{self._told[self._begin if now is None else now]:g}"
+        )
         raise ValueError(
-            f"step was given timestep = {_shown(timestep)}, and expects {expected}; a scheduler walks one sample through "
-            f"timesteps in their order. Begin anew with the first, and give a second sample a copy.deepcopy of its own."
+            f"step was given timestep = {_shown(timestep)}, and expects {expected}; a scheduler walks one sample "
+            f"through timesteps in their order. Begin anew with the first, and give a second sample a copy.deepcopy of its own."
         )
 
     @property
@@ -347,13 +356,13 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             self._first, self._sent = call, None
             self._walk = Walk(self._rest(call), sample.to(torch.float32))
         walk, x = self._walk, self._unrounded(sample)
-        row = walk.ask(draw) if walk.z is None else walk.row_asked
+        row: Any = walk.ask(draw) if walk.z is None else walk.row_asked
         walk.env[row.out] = x
         if row.reads == ("x",):
             walk.env["x"] = x  # the pipeline may have changed it
         value, D = self._as_wanted(model_output.to(torch.float32), x, call, walk.plan.prediction)
         walk.tell(value)
-        out = walk.slots["x"] if walk.ask(draw) is None else walk.z
+        out: Any = walk.slots["x"] if walk.ask(draw) is None else walk.z
         self._step_index = call + 1
         if walk.z is None:
             self._walk = None
@@ -381,58 +390,8 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         u, w = affine(wanted, float(alpha), float(sigma))
         return u * x + w * D, D
 
-    def _scale(self, rho: Any) -> tuple[Any, Any]:
-        """alpha and sigma where sigma/alpha = rho."""
-        alpha = np.asarray(self.schedule.alpha(np.asarray(self.schedule.t_of_rho(np.asarray(rho, np.float64)))))
-        return alpha, alpha * rho
-
-    def _rho_at(self, timesteps: Any) -> np.ndarray:
-        """sigma/alpha of a call of this run, or of any time the network knows."""
-        t = np.atleast_1d(np.asarray(torch.as_tensor(timesteps).cpu(), np.float64))
-        told = self._told if self.plan is not None else []
-        found = [place(s, told) for s in t]
-        return np.array(
-            [self._call_rho[k[0]] if k else self._levels.rho_at(s)[0] for k, s in zip(found, t, strict=True)]
-        )
-
-    def add_noise(self, original_samples: torch.Tensor, noise: torch.Tensor, timesteps: Any) -> torch.Tensor:
-        """alpha x_0 + sigma eps at the given times, one for each sample."""
-        alpha, sigma = self._levels_like(timesteps, original_samples)
-        return alpha * original_samples + sigma * noise
-
-    def get_velocity(self, sample: torch.Tensor, noise: torch.Tensor, timesteps: Any) -> torch.Tensor:
-        """alpha eps - sigma x_0, what models of prediction_type "v_prediction" are trained on."""
-        alpha, sigma = self._levels_like(timesteps, sample)
-        return alpha * noise - sigma * sample
-
-    def scale_noise(self, sample: torch.Tensor, timestep: Any, noise: torch.Tensor) -> torch.Tensor:
-        """`add_noise`, by the name that pipelines of flows use."""
-        return self.add_noise(sample, noise, timestep)
-
-    def _levels_like(self, timesteps: Any, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        shape = (-1,) + (1,) * (like.ndim - 1)
-        alpha, sigma = (
-            torch.as_tensor(level, dtype=like.dtype, device=like.device).reshape(shape)
-            for level in self._scale(self._rho_at(timesteps))
-        )
-        return alpha, sigma
-
-    @property
-    def alphas_cumprod(self) -> torch.Tensor:
-        """alpha^2 of a chain at its times, which some pipelines read."""
-        if not isinstance(self.schedule, DiscreteVP):
-            raise AttributeError(f"{self._about.name} has no chain, so no alphas_cumprod.")
-        rho = np.exp(np.asarray(self.schedule.log_rho))
-        return torch.from_numpy(1 / (1 + rho**2)).to(torch.float32)
-
-    @property
-    def final_alpha_cumprod(self) -> torch.Tensor:
-        """alpha^2 where a run of a chain ends."""
-        last = self.alphas_cumprod[0]
-        return last if self._about.get("set_alpha_to_one") is False else torch.ones_like(last)
-
     def __len__(self) -> int:
-        return int(self.config.num_train_timesteps)
+        return int(self._said.num_train_timesteps)
 
 
 SHIFTED = ("FlowMatchEulerDiscreteScheduler", "FlowMatchLCMScheduler")

@@ -43,7 +43,7 @@ def save(plan: Plan, path: str | Path) -> Path:
 
 
 def replace_file(path: Path, content: bytes, what: str) -> Path:
-    """Write beside, then rename: the file is complete, or what was there before stays. A half-written one is removed."""
+    """Write beside, then rename: the file is complete, or what was there stays. A half-written one is removed."""
     if path.exists() and not path.is_file():
         raise OSError(f"cannot write {what} to {str(path)!r} (it is not a regular file); name another.")
     beside = None

@@ -154,8 +154,8 @@ def check_times(schedule: Schedule, ts: Any) -> np.ndarray:
         )
     if ts[0] > schedule.t_last * (1 + 1e-9):
         raise ValueError(
-            f"ts begins at {ts[0]:g}, and {type(schedule).__name__} ends at t = {schedule.t_last:g}; these may be noise "
-            "levels or another program's times: schedule.t_of_rho(sigma / alpha) has the time of a level."
+            f"ts begins at {ts[0]:g}, and {type(schedule).__name__} ends at t = {schedule.t_last:g}; these may be "
+            "noise levels or another program's times: schedule.t_of_rho(sigma / alpha) has the time of a level."
         )
     rho = np.asarray(schedule.rho(ts))
     if ts[-1] < schedule.t_zero or not (

@@ -30,9 +30,18 @@ SUPPORTED = (*CHAINS, *CONTINUOUS, *EXPLODING, *FLOWS)
 # What cannot be asked of a class whose own dependency (torchsde) is not installed.
 WITHOUT = {
     "CosineDPMSolverMultistepScheduler": {
-        **{"sigma_min": 0.3, "sigma_max": 500, "sigma_data": 1.0, "sigma_schedule": "exponential"},
-        **{"num_train_timesteps": 1000, "solver_order": 2, "prediction_type": "v_prediction", "rho": 7.0},
-        **{"solver_type": "midpoint", "lower_order_final": True, "euler_at_final": False, "final_sigmas_type": "zero"},
+        "sigma_min": 0.3,
+        "sigma_max": 500,
+        "sigma_data": 1.0,
+        "sigma_schedule": "exponential",
+        "num_train_timesteps": 1000,
+        "solver_order": 2,
+        "prediction_type": "v_prediction",
+        "rho": 7.0,
+        "solver_type": "midpoint",
+        "lower_order_final": True,
+        "euler_at_final": False,
+        "final_sigmas_type": "zero",
     }
 }
 
@@ -100,8 +109,8 @@ def check_signal(c: "Configuration", kind: str) -> None:
     """A chain whose last level is noise alone says nothing of the data through its noise."""
     if c.get("rescale_betas_zero_snr") and kind == "noise" and c.name in UNFLOORED:
         raise ValueError(
-            "rescale_betas_zero_snr with prediction_type = 'epsilon': at the last time there is no signal, and the noise "
-            "does not tell the data; such a model predicts 'v_prediction' or 'sample'."
+            "rescale_betas_zero_snr with prediction_type = 'epsilon': at the last time there is no signal, and the "
+            "noise does not tell the data; such a model predicts 'v_prediction' or 'sample'."
         )
 
 
@@ -167,8 +176,8 @@ def read(told: Mapping[str, Any], changes: Mapping[str, Any]) -> Configuration:
     for key in [*changes, *(told if guessed else ())]:  # what a converted configuration left behind is left unread
         if key in all_keys() and key not in known:
             raise ValueError(
-                f"{key} is no key of {name}, as which this configuration is read; leave it away, or name the class that "
-                "it is of: _class_name in the configuration, scheduler=... here."
+                f"{key} is no key of {name}, as which this configuration is read; leave it away, or name the class "
+                "that it is of: _class_name in the configuration, scheduler=... here."
             )
     values = {**own, **{key: value for key, value in told.items() if not key.startswith("_")}, **changes}
     check(name, values, own)

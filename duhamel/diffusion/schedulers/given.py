@@ -1,4 +1,4 @@
-"""What a pipeline or a user hands to `PlanScheduler`: times, noise levels, whole plans. Each is a grid, or a sentence."""
+"""What a pipeline or a user hands to `PlanScheduler`: times, noise levels, plans. Each is a grid, or a sentence."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -34,7 +34,15 @@ SAME_GRID = {
 IN_RHO = ("EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler", "LMSDiscreteScheduler")
 IN_RHO += ("KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler")
 # Keys of the method, which no grid depends on.
-NO_GRID = ("algorithm_type", "solver_type", "solver_p", "disable_corrector", "tau_func", "thresholding", "variance_type")
+NO_GRID = (
+    "algorithm_type",
+    "solver_type",
+    "solver_p",
+    "disable_corrector",
+    "tau_func",
+    "thresholding",
+    "variance_type",
+)
 
 
 @dataclass(frozen=True)
@@ -154,7 +162,7 @@ class Levels:
             return Grid(np.append(self.rho_at(times), 0.0), times, True)
         theirs = self._theirs(steps, mu, sigmas)
         times = np.asarray(theirs.timesteps.cpu(), np.float64)
-        levels = None if c.name in _OF_TIMES else np.asarray(theirs.sigmas.cpu(), np.float64)
+        levels: Any = None if c.name in _OF_TIMES else np.asarray(theirs.sigmas.cpu(), np.float64)
         if c.name in _TWICE:
             times, levels = _once(times), _once(levels)
         floating = theirs.timesteps.is_floating_point()
@@ -176,7 +184,7 @@ class Levels:
         whole = not floating and bool(np.all(times == np.rint(times)))
         return Grid(np.append(rho, end), times, whole, self.start(rho[0]))
 
-    def _flow(self, s: np.ndarray, times: np.ndarray, steps: int, floating: bool) -> Grid:
+    def _flow(self, s: Any, times: np.ndarray, steps: int, floating: bool) -> Grid:
         c = self.configuration
         s = (1 - s if c.get("invert_sigmas") else s)[: steps + 1]
         if c.get("final_sigmas_type") == "sigma_min" or (len(s) == steps + 1 and s[-1] == s[-2]):
@@ -249,7 +257,7 @@ def _wrong(times: np.ndarray, steps: int, rising: bool = False) -> bool:
 
 
 def _below(last: float, end: float) -> float:
-    """The end of a grid whose last level is its end already: diffusers takes a step of length 0 there, we a tiny one."""
+    """The end of a grid, whose last level may be it already: diffusers steps by 0 there, we by very little."""
     return min(end, last * (1 - 1e-6))
 
 

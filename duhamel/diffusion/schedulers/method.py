@@ -1,6 +1,6 @@
 """Which plan a configuration of diffusers means by itself, and what its keys mean to a plan that the user names.
 
-    solver_order, lower_order_final, euler_at_final, solver_type, algorithm_type, predict_x0, variance_type, ...
+solver_order, lower_order_final, euler_at_final, solver_type, algorithm_type, predict_x0, variance_type, ...
 """
 
 from inspect import signature
