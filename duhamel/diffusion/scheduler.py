@@ -167,7 +167,11 @@ class PlanScheduler(Noised, SchedulerMixin, ConfigMixin):
 
     @classmethod
     def from_pretrained(
-        cls, pretrained_model_name_or_path: Any = None, subfolder: str | None = None, **kwargs: Any
+        cls,
+        pretrained_model_name_or_path: Any = None,
+        subfolder: str | None = None,
+        return_unused_kwargs: bool = False,
+        **kwargs: Any,
     ) -> Any:
         """From a folder (or a repository) that `save_pretrained` wrote, or that holds another scheduler's."""
         loading = {key: kwargs[key] for key in list(kwargs) if key in _LOADING}
@@ -175,7 +179,7 @@ class PlanScheduler(Noised, SchedulerMixin, ConfigMixin):
         if told.get("plan") == PLAN_FILE:
             file = Path(str(pretrained_model_name_or_path), subfolder or "", PLAN_FILE)
             kwargs.setdefault("plan", str(file))
-        return cls.from_config(told, **kwargs)
+        return cls.from_config(told, return_unused_kwargs, **kwargs)
 
     def save_pretrained(self, save_directory: Any, push_to_hub: bool = False, **kwargs: Any) -> None:
         """Write the configuration, and a plan that was given beside it."""
@@ -311,7 +315,8 @@ class PlanScheduler(Noised, SchedulerMixin, ConfigMixin):
         )
         raise ValueError(
             f"step was given timestep = {_shown(timestep)}, and expects {expected}; a scheduler walks one sample "
-            f"through timesteps in their order. Begin anew with the first, and give a second sample a copy.deepcopy of its own."
+            "through timesteps in their order. Begin anew with the first, and give a second sample a copy.deepcopy of "
+            "its own."
         )
 
     @property

@@ -300,7 +300,8 @@ def test_stable_audio():
     """CosineDPMSolverMultistep needs torchsde, so its rule stands here: 500 to 0.3, equal steps in log sigma, and the
     network's time is 2 atan(sigma)/pi. Samples have the law of the data."""
     config = {"_class_name": "CosineDPMSolverMultistepScheduler", "sigma_min": 0.3, "sigma_max": 500,
-              "sigma_data": 1.0, "sigma_schedule": "exponential", "prediction_type": "v_prediction", "solver_order": 2, "rho": 7.0}  # fmt: skip
+              "sigma_data": 1.0, "sigma_schedule": "exponential", "prediction_type": "v_prediction",
+              "solver_order": 2, "rho": 7.0}  # fmt: skip
     scheduler = PlanScheduler.from_config(config)
     x, times = run(scheduler, dict(scheduler.config), 60)
     sigmas = np.geomspace(500, 0.3, 60)
