@@ -47,7 +47,7 @@ def chain_of(c):
     return 0.5 * np.log((1 - product) / product)
 
 
-def network(c, t, x):
+def network(c, t, x, levels):
     """What an exact network of this configuration returns for the input it is shown at its time t."""
     t, kind = float(t), c.get("prediction_type", "epsilon")
     flow = "shift" in c or c.get("use_flow_sigmas")
@@ -66,7 +66,7 @@ def network(c, t, x):
         y = x.double() * whole
         F = (mean_of(y, 1.0, s) - y * (sd / whole) ** 2) / (s * sd / whole)
         return (-F if kind == "v_prediction" else F).to(x.dtype)
-    rho = np.exp(np.interp(t, np.arange(c["num_train_timesteps"]), chain_of(c)))
+    rho = np.exp(np.interp(t, np.arange(len(levels)), levels))
     alpha = 1 / np.hypot(1, rho)
     D = mean_of(x, alpha, alpha * rho)
     eps = (x.double() - alpha * D) / (alpha * rho)
@@ -79,10 +79,10 @@ def run(scheduler, c, steps, given=None):
     x = torch.randn(4, 2, 4, 4, generator=torch.Generator().manual_seed(0)) * float(
         getattr(scheduler, "init_noise_sigma", 1.0)
     )
-    g, times = torch.Generator().manual_seed(1), []
+    g, times, levels = torch.Generator().manual_seed(1), [], chain_of(c)
     for t in scheduler.timesteps:
         shown = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
-        out = network(c, t, shown)
+        out = network(c, t, shown, levels)
         drawn = {"generator": g} if "generator" in signature(scheduler.step).parameters else {}
         x = scheduler.step(out, t, x, **drawn).prev_sample
         times.append(float(t))
@@ -130,7 +130,7 @@ SAME = {
 
 
 @pytest.mark.parametrize("name", SAME)
-@pytest.mark.parametrize("steps", [1, 2, 3, 5, 20])
+@pytest.mark.parametrize("steps", [1, 3, 12])
 def test_the_same_as_theirs(name, steps):
     check(name, SAME[name], steps)
 
@@ -222,7 +222,7 @@ OPTIONS = [
     ids=lambda v: v if isinstance(v, str) else ",".join(f"{k}={w}"[:40] for k, w in v.items()),
 )
 def test_every_option_is_as_theirs(name, config):
-    check(name, config, 10)
+    check(name, config, 5 if "DDIM" not in name else 10)
 
 
 @pytest.mark.parametrize(
@@ -383,7 +383,7 @@ def test_methods_that_are_no_plan_are_refused_and_their_grids_taken(name):
 
 
 @pytest.mark.parametrize("order", [2, 3])
-@pytest.mark.parametrize("steps", [1, 2, 3, 5, 6, 10, 16])
+@pytest.mark.parametrize("steps", [2, 3, 5, 6, 16])
 def test_a_plan_that_is_named_follows_the_orders_of_the_configuration(order, steps):
     """So that a run of few steps is nowhere worse than diffusers'."""
     check(UNIPC, {"solver_order": order, **SD}, steps, plan="unipc")
@@ -396,7 +396,7 @@ def test_a_plan_that_is_named_follows_the_orders_of_the_configuration(order, ste
 def test_every_number_of_steps_gives_as_many_calls(name, spacing):
     """Where diffusers itself gives as many falling times these are they. It does not at 61 and 103 by "trailing", nor
     (multistep schedulers) for the whole chain."""
-    n = 60
+    n = 40
     theirs = theirs_of(name, {"timestep_spacing": spacing, "steps_offset": 1, "num_train_timesteps": n})
     ours = PlanScheduler.from_config(theirs, plan="ddim")
     same = 0
