@@ -12,7 +12,7 @@ from duhamel.rows.noise import path_noise
 from duhamel.rows.plan import Plan
 
 from .denoiser import Denoiser, as_prediction, check_said, said
-from .plans.registry import check_calls, schedule_of
+from .plans.registry import check_belongs, check_calls, schedule_of
 from .schedule import Prediction, Schedule
 
 
@@ -26,6 +26,7 @@ def sample(
     schedule: Schedule | None = None,
     dtype: Any = jnp.float32,
     first: int = 0,
+    x: Any = None,
     consts: Mapping[str, Any] | None = None,
     noise: str = "steps",
     save: str | None = None,
@@ -42,6 +43,8 @@ def sample(
     prediction  what the model predicts; left out, what it says by an attribute of that name, or "data"
     shape       (samples, *shape of one sample)
     key         sample i draws from fold_in(key, i) alone: it is the same sample, to rounding, in any batch
+    x           states at the plan's first time in place of noise, (samples, ...): such as alpha x_0 + sigma z, where
+                the plan begins at a level at which the data still show
     first       the number of the first sample: shape (64, ...) with first=64 goes on where a batch of 64 ended
     noise       "steps": what a sample draws depends on (key, sample, step). "path": on (key, sample, interval of time),
                 as increments of one Wiener path per sample with lambda for a clock: finer grids refine the same sample
@@ -59,8 +62,14 @@ def sample(
     source = prediction or said(denoiser) or "data"
     check_said(denoiser, source)
     check_calls(plan, schedule)
+    check_belongs(plan, schedule)
     model = denoiser if target is None else as_prediction(denoiser, schedule, target, source)
-    x = initial_noise(schedule, plan.t[0], shape, key, dtype=dtype, first=first)
+    if x is None:
+        check_noisy(plan, schedule)
+        x = initial_noise(schedule, plan.t[0], shape, key, dtype=dtype, first=first)
+    elif tuple(jnp.shape(x)) != shape:
+        raise ValueError(f"x has shape {tuple(jnp.shape(x))}; it holds the first states, so it must be {shape}.")
+    x = jnp.asarray(x, dtype)
     keys = sample_keys(key, shape[0], first, stream=1) if plan.draws else None
     if sharding is not None:
         x = jax.device_put(x, sharding)
@@ -72,6 +81,20 @@ def sample(
         clock, span = lam_clock(schedule, plan.t)
         return plan.run(model, x, noise=path_noise(plan, x, keys, clock=clock, span=span), **options)
     return plan.run(model, x, key=keys, **options)
+
+
+def check_noisy(plan: Plan, schedule: Schedule) -> None:
+    """Raise where the first level is no noise: its samples are not N(0, sigma^2), for data of the usual size show."""
+    start = np.max(np.asarray(plan.t[0], np.float64))
+    rho = float(schedule.rho(start))
+    if rho < LOUD_ENOUGH and not np.any(np.asarray(plan.t) > start):
+        raise ValueError(
+            f"plan {plan.name!r} begins at t = {start:g}, where sigma/alpha = {rho:.3g}: the data show there, and "
+            "noise alone is no sample of that time. Begin at schedule.t_max, or pass x=, states of that time."
+        )
+
+
+LOUD_ENOUGH = 3.0  # sigma/alpha; published grids begin at 14.6 and more
 
 
 def lam_clock(schedule: Schedule, ts: Any) -> tuple[np.ndarray, float]:

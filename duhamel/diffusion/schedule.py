@@ -11,7 +11,7 @@ that nothing cancels near sigma = 0.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from math import cos, log, pi, sin
+from math import cos, inf, log, pi, sin
 from typing import Any, Literal
 
 import numpy as np
@@ -38,6 +38,11 @@ class Schedule(ABC):
     @property
     @abstractmethod
     def t_min(self) -> float: ...
+
+    @property
+    def t_last(self) -> float:
+        """The last time there is: a model was trained on none beyond it. Sampling may begin anywhere up to here."""
+        return self.t_max
 
     @property
     def t_zero(self) -> float:
@@ -210,6 +215,10 @@ class Cosine(Schedule):
         return 0.9946
 
     @property
+    def t_last(self) -> float:
+        return 1.0
+
+    @property
     def t_min(self) -> float:
         return 1e-3
 
@@ -254,6 +263,10 @@ class EDM(Schedule):
         return self.sigma_max
 
     @property
+    def t_last(self) -> float:
+        return inf
+
+    @property
     def t_min(self) -> float:
         return self.sigma_min
 
@@ -291,6 +304,10 @@ class Flow(Schedule):
     @property
     def t_max(self) -> float:
         return 0.999
+
+    @property
+    def t_last(self) -> float:
+        return 1.0
 
     @property
     def t_min(self) -> float:

@@ -31,7 +31,7 @@ def check_plan(
     make = lambda n, **more: build(name, noise, steps=n, **options, **more)  # noqa: E731
     found = [
         *facts_of(plan),
-        _consistent(plan, noise),
+        _consistent(plan, noise, bool(find(name).orders) and claimed_order(name, options) is None),
         *_orders(name, make, noise, options),
         *_exact(name, noise, options),
         *_variance(name, plan, noise, make),
@@ -53,8 +53,10 @@ def _record(name: str, value: float, expected: str = "", holds: bool | None = No
     return Record(name, value, "", value if error else None, {"expected": expected, "verdict": verdict})
 
 
-def _consistent(plan: Plan, noise: Schedule) -> Record:
+def _consistent(plan: Plan, noise: Schedule, unclaimed: bool) -> Record:
     gap = checks.consistency(plan, noise.alpha, noise.sigma)
+    if unclaimed:  # "as shipped", of an order for which nothing is claimed
+        return _found("constant data and noise are kept, relative error", gap, "no claim", "kept", gap < ROUNDING)
     small = "euler" in plan.name or plan.prediction == "score"  # Euler's steps are exact in the limit alone
     holds = None if small else gap < ROUNDING
     return _record("constant data and noise are kept, relative error", gap, "" if small else "rounding", holds)
@@ -72,7 +74,9 @@ def _orders(name: str, make: Callable[..., Plan], noise: Schedule, options: dict
         for a, b, slope in zip(REFINED, REFINED[1:], measured_slopes(lambda n: make(n, **ends), noise), strict=False)
     ]
     if claim is not None:
-        steps = (160, 320) if claim < 4 else (320, 640)
+        # a path that starts beside the border of two peaks ends in the wrong one until the steps are small enough, and
+        # then its error falls at once: an error of order 1 is small enough at 640 steps
+        steps = (640, 1280) if claim < 2 else (160, 320) if claim < 4 else (320, 640)
         (slope,) = measured_slopes(lambda n: make(n, grid="lam", **ends), noise, steps)
         expected, title = f"{claim} ± 0.2", f"order on equal steps in lambda, {steps[0]} to {steps[1]}"
         found.append(_record(title, float(slope), expected, bool(abs(slope - claim) < 0.2), error=False))

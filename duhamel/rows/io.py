@@ -1,11 +1,13 @@
 """Save and load plans: one NPZ file that holds the numbers as arrays and everything else as JSON. No pickle."""
 
+import io
 import json
 import os
 import tempfile
 import zipfile
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,19 +37,35 @@ def save(plan: Plan, path: str | Path) -> Path:
     for i, segment in enumerate(plan.segments):
         arrays[f"{i}.tau"] = np.asarray(segment.tau)
         arrays |= {f"{i}.{k}": np.asarray(c) for k, c in enumerate(segment.coef)}
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    return replace_file(path, content.getvalue(), "the plan")
+
+
+def replace_file(path: Path, content: bytes, what: str) -> Path:
+    """Write beside, then rename: the file is complete, or what was there stays. A half-written one is removed."""
+    if path.exists() and not path.is_file():
+        raise OSError(f"cannot write {what} to {str(path)!r} (it is not a regular file); name another.")
+    beside = None
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            np.savez(file, **arrays)
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, path)
+            beside = file.name
+            file.write(content)
+        os.chmod(beside, 0o644)
+        os.replace(beside, path)
     except OSError as error:
+        if beside is not None:
+            Path(beside).unlink(missing_ok=True)
         why = error.strerror or error
-        raise OSError(f"cannot write the plan to {str(path)!r} ({why}); choose a folder you may write to.") from None
+        raise OSError(f"cannot write {what} to {str(path)!r} ({why}); choose a folder you may write to.") from None
     return path
 
 
-def load(path: str | Path) -> Plan:
-    """Read a plan that `save` wrote; anything else is a ValueError of one sentence."""
+def load(path: Any) -> Plan:
+    """Read a plan that `save` wrote; anything else is a ValueError of one sentence. So is a plan that cannot be one:
+    see `sound`."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path is a {type(path).__name__}; give the path of a file that plan.save wrote.")
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no plan at {str(path)!r}.")
@@ -66,9 +84,31 @@ def load(path: str | Path) -> Plan:
         raise ValueError(f"{str(path)!r} is version {header['version']} of the format, this duhamel reads {VERSION}.")
     try:
         segments = tuple(_segment(i, entry, arrays) for i, entry in enumerate(header["patterns"]))
-        return Plan(header["name"], segments, arrays["t"], header["prediction"], header["info"])
+        return sound(Plan(header["name"], segments, arrays["t"], header["prediction"], header["info"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{str(path)!r} is a damaged plan ({error}); write it again with plan.save(path).") from None
+
+
+LARGEST = 1e9  # of a state that began as 1, under values of 1
+
+
+def sound(plan: Plan) -> Plan:
+    """The plan, if its calls lie where its times do and values of 1 keep a state of 1 within reason; else ValueError.
+
+    What a plan of another model does to samples only its schedule tells: `diffusion.plans.registry.check_belongs`.
+    """
+    t = np.asarray(plan.t, np.float64)
+    tau = np.concatenate([np.asarray(s.tau, np.float64).reshape(-1, *t.shape[1:]) for s in plan.segments])
+    first, last = float(np.mean(t[0])), float(np.mean(t[-1]))
+    span, calls = abs(last - first), (float(np.mean(tau[0])), float(np.mean(tau[-1]))) if len(tau) else (first, last)
+    if span > 0 and (np.max(tau, initial=first) > np.max(t) + span or np.min(tau, initial=first) < np.min(t) - span):
+        raise ValueError(f"its calls go from {calls[0]:g} to {calls[1]:g}, and its times from {first:g} to {last:g}")
+    if plan.steps > 1 and (calls[1] - calls[0]) * (last - first) < 0:
+        raise ValueError(f"its times go from {first:g} to {last:g}, and its calls from {calls[0]:g} to {calls[1]:g}")
+    size = float(np.max([np.max(np.abs(c), initial=0.0) for s in plan.segments for c in s.coef], initial=0.0))
+    if size > LARGEST:
+        raise ValueError(f"one of its coefficients is {size:.1e}")
+    return plan
 
 
 def _segment(i: int, entry: dict, arrays: dict[str, np.ndarray]) -> Segment:

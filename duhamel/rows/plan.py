@@ -241,7 +241,7 @@ class Plan:
         return save(self, path)
 
     @staticmethod
-    def load(path: str | Path) -> "Plan":
+    def load(path: Any) -> "Plan":
         """Read a plan that `save` wrote."""
         from .io import load
 

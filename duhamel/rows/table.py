@@ -8,6 +8,7 @@ normal arrays like x. `docs/samplers.md` has a program of ten lines that reads t
 """
 
 import csv
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from .canonical import canonical
+from .io import replace_file
 from .plan import Plan
 
 FORMAT, VERSION = "duhamel table", 1
@@ -70,15 +72,12 @@ def write_table(
     if path.suffix not in (".json", ".csv"):
         raise ValueError(f"{str(path)!r}: a table is written as .json or .csv; plan.save writes .npz.")
     content = table(plan, prediction, alpha, sigma)
-    try:
-        if path.suffix == ".json":
-            path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        else:
-            with path.open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows(_lines(content))
-    except OSError as error:
-        why = error.strerror or error
-        raise OSError(f"cannot write the table to {str(path)!r} ({why}); choose a folder you may write to.") from None
+    text = io.StringIO(newline="")
+    if path.suffix == ".json":
+        text.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    else:
+        csv.writer(text).writerows(_lines(content))
+    replace_file(path, text.getvalue().encode(), "the table")
     return path
 
 

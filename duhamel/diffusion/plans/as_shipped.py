@@ -18,7 +18,7 @@ from .multistep import adams, describe, dpmpp_3m
 from .weights import carry
 
 
-def dpmpp_3m_as_shipped(schedule: Schedule, ts: Any, *, lower_final: bool = False) -> Plan:
+def dpmpp_3m_as_shipped(schedule: Schedule, ts: Any, *, lower_final: bool | int = False) -> Plan:
     """DPM-Solver++(3M) with D_2 = (D1_0 - D1_1) / (r0 + r1), which is half of the second derivative: order 2, not 3.
 
     So in the authors' code and in the libraries that took it over. Below 15 evaluations neither version is better

@@ -152,6 +152,11 @@ def check_times(schedule: Schedule, ts: Any) -> np.ndarray:
         raise ValueError(
             f"ts rises from {ts[0]:g} to {ts[-1]:g}; a sampler goes from noise to data, so give falling times."
         )
+    if ts[0] > schedule.t_last * (1 + 1e-9):
+        raise ValueError(
+            f"ts begins at {ts[0]:g}, and {type(schedule).__name__} ends at t = {schedule.t_last:g}; these may be "
+            "noise levels or another program's times: schedule.t_of_rho(sigma / alpha) has the time of a level."
+        )
     rho = np.asarray(schedule.rho(ts))
     if ts[-1] < schedule.t_zero or not (
         np.all(np.isfinite(rho)) and np.all(rho[:-1] > 0) and rho[-1] >= 0 and np.all(np.diff(rho) < 0)

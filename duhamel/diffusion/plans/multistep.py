@@ -36,7 +36,7 @@ def multistep(
     again: bool = False,
     tau: Any = 0.0,
     two_node: TwoNode = "exact",
-    lower_final: bool = False,
+    lower_final: bool | int = False,
 ) -> Plan:
     """The exponential Adams method of `order` values (and of one more where it corrects).
 
@@ -50,7 +50,7 @@ def multistep(
     tau          strength of the noise: 0 the ODE, 1 the reverse SDE; one number, or one a step; prediction "data" only.
                  The corrector repeats the draw of the predictor
     two_node     see `weights`
-    lower_final  orders ..., 3, 2, 1 in the last steps, which helps with few steps
+    lower_final  orders ..., 3, 2, 1 in the last steps, which helps with few steps; a number: in so many of them alone
     """
     ts = check_times(schedule, ts)
     if not isinstance(order, int) or order < 1:
@@ -60,7 +60,8 @@ def multistep(
     if np.any(taus < 0) or (np.any(taus > 0) and prediction != "data"):
         raise ValueError(f"tau = {tau}: noise needs tau >= 0 and prediction 'data'.")
     rate = 1 + taus**2
-    orders = [min(order, n + 1, steps - n if lower_final else order) for n in range(steps)]
+    reach = steps if lower_final is True else int(lower_final)
+    orders = [min(order, n + 1, steps - n if steps - n <= reach else order) for n in range(steps)]
     if infinite_at_zero(basis) and schedule.rho(ts[-1]) == 0:
         orders[-1] = 1
     most = order + 1 if corrector_order is None else corrector_order
@@ -191,7 +192,7 @@ def deis_rho_ab(schedule: Schedule, ts: Any, order: int = 3) -> Plan:
     return multistep("deis-rho-ab", schedule, ts, order=order + 1, basis="rho", prediction="noise")
 
 
-def dpmpp_2m(schedule: Schedule, ts: Any, *, tau: Any = 0.0, lower_final: bool = False) -> Plan:
+def dpmpp_2m(schedule: Schedule, ts: Any, *, tau: Any = 0.0, lower_final: bool | int = False) -> Plan:
     """DPM-Solver++(2M) (Lu et al., arXiv 2211.01095): D -> (1 + 1/2r) D_0 - 1/2r D_1, r = h_before / h. Order 2.
 
     tau = 1 is SDE-DPM-Solver++(2M), its stochastic sibling; one number, or one for each step. k-diffusion's eta is
@@ -201,7 +202,7 @@ def dpmpp_2m(schedule: Schedule, ts: Any, *, tau: Any = 0.0, lower_final: bool =
     return multistep(name, schedule, ts, order=2, tau=tau, two_node="bh2", lower_final=lower_final)
 
 
-def dpmpp_3m(schedule: Schedule, ts: Any, *, tau: Any = 0.0, lower_final: bool = False) -> Plan:
+def dpmpp_3m(schedule: Schedule, ts: Any, *, tau: Any = 0.0, lower_final: bool | int = False) -> Plan:
     """DPM-Solver++(3M) with the factor 2 that makes it of order 3: D_2 = 2 (D1_0 - D1_1) / (r0 + r1).
 
     Published code leaves out the 2 and is of order 2. With it the method is the exponential Adams method of three
@@ -220,7 +221,7 @@ def unipc(
     variant: str = "bh2",
     prediction: str = "data",
     basis: Basis = "lam",
-    lower_final: bool = False,
+    lower_final: bool | int = False,
 ) -> Plan:
     """UniPC-p (Zhao et al., arXiv 2302.04867): predictor of p values, then the corrector with one more, at no further
     evaluation. Order p + 1; without corrector (UniP-p) order p.
@@ -250,7 +251,7 @@ def sa_solver(
     *,
     corrector_order: int = 4,
     tau: float = 1.0,
-    span: tuple[float, float] | None = None,
+    span: Sequence[float] | None = None,
     evaluate: str = "PEC",
 ) -> Plan:
     """SA-Solver (Xue et al., arXiv 2309.05019): stochastic Adams, data prediction, weights with the rate 1 + tau^2

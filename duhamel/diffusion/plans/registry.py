@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 
 from duhamel.methods.tableaux.low import RK4
+from duhamel.rows import checks
+from duhamel.rows.pattern import ONES
 from duhamel.rows.plan import Plan
 from duhamel.rows.predict import predicting
 
+from ..discrete_vp import DiscreteVP
 from ..schedule import EDM, VE, VP, Cosine, Flow, MeanReverting, Prediction, Schedule, SubVP
 from .as_shipped import dpmpp_3m_as_shipped, ipndm_v_as_shipped
 from .compensated import dc_solver
@@ -282,6 +285,22 @@ def check_calls(plan: Plan, schedule: Schedule) -> None:
         )
 
 
+def check_belongs(plan: Plan, schedule: Schedule) -> None:
+    """Raise where constant data and noise are not kept on the way, by a fifth and more: the plan is damaged, or was
+    built on another schedule. Plans that draw, that read a field, or that are being fitted are not judged."""
+    numbers = [c for segment in plan.segments for c in segment.coef]
+    judged = plan.prediction is not None and plan.models == 1 and set(plan.consts) <= {ONES} and not plan.draws
+    if not judged or plan.t.ndim != 1 or not all(isinstance(c, np.ndarray) and c.ndim == 1 for c in numbers):
+        return
+    with np.errstate(all="ignore"):
+        gap = checks.consistency(plan, schedule.alpha, schedule.sigma)
+    if not gap < 0.2:
+        raise ValueError(
+            f"plan {plan.name!r} does not keep constant data and noise on {type(schedule).__name__}: it is off by "
+            f"{gap:.1e} of them. Its numbers are damaged, or it was built for another schedule; build it on this one."
+        )
+
+
 def find(name: str) -> Sampler:
     if name not in SAMPLERS:
         near = get_close_matches(str(name), SAMPLERS, 3, 0.4)
@@ -294,6 +313,7 @@ def schedule_of(plan: Plan) -> Schedule:
     """The schedule a diffusion plan was built on, from the facts it carries."""
     facts = dict(plan.info.get("schedule", {}))
     kind = facts.pop("kind", None)
-    if kind not in SCHEDULES:
+    known = {**SCHEDULES, "DiscreteVP": DiscreteVP}  # a chain has no parameters that one would type
+    if kind not in known:
         raise ValueError(f"plan {plan.name!r} does not say on which schedule it was built; pass schedule=... yourself.")
-    return SCHEDULES[kind](**facts)
+    return known[kind](**{key: tuple(v) if isinstance(v, list) else v for key, v in facts.items()})

@@ -1,0 +1,1 @@
+"""What `PlanScheduler` knows of diffusers: configurations, their grids of noise levels, their methods."""
