@@ -30,7 +30,7 @@ from .tableaux.stochastic import StochasticTableau, Sum
 class StochasticMethod(RowMethod):
     """What methods for SDEs share: which problems they take, and dense output.
 
-    A value saved inside a step is a step of that length along the same Brownian path: of the method's own law and order.
+    A value saved inside a step is a step of that length along the same Brownian path: of the method's own law.
     """
 
     @property

@@ -1,6 +1,7 @@
 """Where events happen inside a step: seen on its dense output, then stepped up to.
 
-    side_k = sign g_k(t, x), 0 where g_k is not defined;    crossed: side_k g_k < 0, or g_k begins or ceases to be a number
+    side_k = sign g_k(t, x), 0 where g_k is not defined
+    crossed: side_k g_k < 0, or g_k begins or ceases to be a number
 
 A step that an event happened in is taken again up to just before it, and judged like any other. How far before is a
 matter of rounding alone: the step must end where the field still is what it was (`landing` goes over to the other
@@ -62,7 +63,7 @@ def crossed(events: tuple[Event, ...], side: Array, g: Array) -> Array:
 
 
 class Struck(NamedTuple):
-    """How long the step is that ends just before its first events; which these are, (events, ...); how near, in time."""
+    """How long the step is that ends just before its first events; which they are, (events, ...); how near, in time."""
 
     h: Array
     events: Array
@@ -70,7 +71,13 @@ class Struck(NamedTuple):
 
 
 def strike(
-    stepper: Stepper, events: tuple[Event, ...], at: Moment, slots: Slots, env: Env, side: Array, move: Array,
+    stepper: Stepper,
+    events: tuple[Event, ...],
+    at: Moment,
+    slots: Slots,
+    env: Env,
+    side: Array,
+    move: Array,
     margin: Array,
 ) -> Struck:
     """The step up to the first event inside it; the step itself where there is none. No derivatives pass here.
@@ -136,6 +143,7 @@ def _locate(stepper: Stepper, events: tuple[Event, ...], at: Moment, basis: Env,
 
     def each(theta: Array) -> tuple[Array, Array]:
         """(g, dg/dtheta), each event at a theta of its own."""
+
         def g(theta: Array) -> Array:
             x = jax.vmap(lambda theta: stepper.interpolate(at, theta, basis))(theta)
             own = lambda k: jax.tree.map(lambda leaf: leaf[k], x)  # noqa: E731
@@ -146,6 +154,7 @@ def _locate(stepper: Stepper, events: tuple[Event, ...], at: Moment, basis: Env,
 
     def lowest(low: Array, high: Array) -> Array:
         """Where side g is least between two points at which it falls and rises."""
+
         def halve(_: Any, ends: tuple[Array, Array]) -> tuple[Array, Array]:
             middle = 0.5 * (ends[0] + ends[1])
             falls = side * each(middle)[1] < 0
@@ -176,7 +185,13 @@ def _locate(stepper: Stepper, events: tuple[Event, ...], at: Moment, basis: Env,
 
 
 def _step_up_to(
-    stepper: Stepper, events: tuple[Event, ...], at: Moment, slots: Slots, side: Array, which: Array, theta: Array,
+    stepper: Stepper,
+    events: tuple[Event, ...],
+    at: Moment,
+    slots: Slots,
+    side: Array,
+    which: Array,
+    theta: Array,
     margin: Array,
 ) -> Struck:
     """The step that ends before the events `which`, the first of which lies at theta on the dense output.

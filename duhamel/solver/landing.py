@@ -70,7 +70,13 @@ def terminates(events: tuple[Event, ...], mark: Mark) -> Array:
 
 
 def decide(
-    stepper: Stepper, events: tuple[Event, ...], at: Moment, x1: PyTree, side: Any, struck: Any, stopping: Array,
+    stepper: Stepper,
+    events: tuple[Event, ...],
+    at: Moment,
+    x1: PyTree,
+    side: Any,
+    struck: Any,
+    stopping: Array,
     gap: Array,
 ) -> Mark:
     """What happens at the end of the step, in which order, and how far behind it the solution goes on.
@@ -86,7 +92,9 @@ def decide(
     def go() -> Mark:
         velocity = stepper.velocity(t1, x1)
         g, rate = all_rates(stepper, events, t1, x1, velocity)
-        now = jnp.where(struck, side, side_of(g, side))  # a step may have crossed a zero in a direction that is not armed
+        now = jnp.where(
+            struck, side, side_of(g, side)
+        )  # a step may have crossed a zero in a direction that is not armed
         limit = jnp.maximum(FARTHEST * jnp.abs(at.h), 2.0 * jnp.abs(gap))
         off = jnp.abs(g / jnp.where(rate == 0, jnp.nan, rate))
         latest = jnp.max(jnp.where(struck & (off < limit), off, 0.0), axis=0)

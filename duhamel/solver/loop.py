@@ -20,7 +20,7 @@ from . import landing as landings
 from .control import CFL, PID, bounded, memory, squared_norm
 from .crossing import sides, strike
 from .event import Hits
-from .landing import Landing, Mark, decide, land, sides_after, terminates, unmarked
+from .landing import Landing, Mark, decide, land, sides_after, terminates
 from .pace import Step, judge, next_step
 from .save import fill_after, rows_like, select, write
 from .saving import first_rows, out_of_order, record_step
@@ -121,9 +121,7 @@ def advance(task: Task, state: State) -> tuple[State, Move]:
     move = running & accept
     if task.events:
         gap = jnp.sign(task.span) * 2.0 * struck.margin
-        mark = decide(
-            stepper, task.events, at, env["x1"], state.side, struck.events & move, step.stopping & move, gap
-        )
+        mark = decide(stepper, task.events, at, env["x1"], state.side, struck.events & move, step.stopping & move, gap)
     elif task.marked:
         stopping = step.stopping & move
         mark = Mark(stopping[None].astype(jnp.int8), jnp.where(stopping, step.resume - step.end, 0.0))
