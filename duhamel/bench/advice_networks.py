@@ -1,0 +1,457 @@
+"""Networks for the table of advice: small ones, trained by other people's recipes on data that ship in wheels.
+
+Each follows what many tutorials and papers do, in PyTorch, and nothing of our own trainer, preconditioning or layers: a
+rule for choosing a sampler should hold on networks like those that users bring. Beside them stand the digits network
+that ships and exact models of mixtures.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+
+from duhamel.diffusion import digits
+from duhamel.diffusion.compare import on_host
+from duhamel.diffusion.discrete_vp import DiscreteVP
+from duhamel.diffusion.exact import mixture
+from duhamel.diffusion.schedule import EDM, VP, Cosine, Flow, Prediction, Schedule
+
+from .measure import peer
+
+Call = Callable[[Any, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to be sampled.
+
+    kind     "chain" (variance preserving), "edm" or "flow": what a rule may know
+    predicts what `call(t, x)` returns, for x of shape (batch, *shape), the first samples of always the same batch
+    about    data and recipe, one line
+    ours     whether it was trained by this package
+    """
+
+    name: str
+    kind: str
+    schedule: Schedule
+    predicts: Prediction
+    shape: tuple[int, ...]
+    call: Call = field(repr=False)
+    about: str
+    ours: bool = False
+
+
+def subjects(names: Any = None, *, folder: Path | None = None, say: Callable[[str], None] = print) -> list[Subject]:
+    """All of them, or those named; trained where `folder` does not keep their weights yet."""
+    made = []
+    for name, make in MAKERS.items():
+        if names is None or name in names:
+            say(name)
+            made.append(make(name, folder))
+    return made
+
+
+# ---- data: float32 (n, channels, side, side) or (n, d)
+
+
+def digit_images() -> tuple[np.ndarray, np.ndarray]:
+    (images, labels), _ = digits.data()
+    return images[:, None], labels
+
+
+def photo_patches(side: int = 8, count: int = 20_000) -> np.ndarray:
+    """Grey patches of scikit-learn's two photographs, standard deviation 0.5."""
+    from sklearn.datasets import load_sample_images
+
+    rng, parts = np.random.default_rng(0), []
+    for image in load_sample_images().images:
+        grey = np.asarray(image, np.float32).mean(2)[::2, ::2]
+        i, j = rng.integers(0, grey.shape[0] - side, count // 2), rng.integers(0, grey.shape[1] - side, count // 2)
+        parts.append(np.stack([grey[a : a + side, b : b + side] for a, b in zip(i, j, strict=True)]))
+    patches = np.concatenate(parts).reshape(count, -1)
+    return ((patches - patches.mean()) / (2 * patches.std())).astype(np.float32)
+
+
+def spots(side: int = 16, count: int = 4000) -> np.ndarray:
+    """Pieces of Gray-Scott's second species while its spots divide, standard deviation 0.5."""
+    import duhamel.pde as pde
+
+    n, equation = 96, pde.GrayScott()
+    grid = pde.periodic((n, n), (1.0, 1.0))
+    done = pde.solve(equation, grid, equation.initial(grid), np.linspace(0.0, 1500.0, 16), steps=750)
+    v = np.asarray(done.x)[6:, 1]
+    rng, pieces = np.random.default_rng(0), []
+    for _ in range(count):
+        k, i, j = rng.integers(0, len(v)), *rng.integers(0, n, 2)
+        pieces.append(np.roll(v[k], (-i, -j), (0, 1))[:side, :side])
+    u = np.stack(pieces)[:, None]
+    return (0.5 * (u - u.mean()) / u.std()).astype(np.float32)
+
+
+def board(count: int = 20_000) -> np.ndarray:
+    """A checkerboard of 4 x 4 in the plane, in [-2, 2]."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-2, 2, (4 * count, 2))
+    return x[(np.floor(x).sum(1) % 2) == 0][:count].astype(np.float32)
+
+
+# ---- networks, as tutorials write them
+
+
+def modules() -> Any:
+    """The classes, made when PyTorch is there."""
+    torch = peer("torch")
+    nn = torch.nn
+
+    def sinusoidal(t: Any, width: int) -> Any:
+        half = width // 2
+        angles = t[:, None] * torch.exp(-math.log(10_000) * torch.arange(half) / half)
+        return torch.cat([angles.sin(), angles.cos()], 1)
+
+    class Residual(nn.Module):
+        def __init__(self, inside: int, out: int, condition: int) -> None:
+            super().__init__()
+            self.first = nn.Sequential(nn.GroupNorm(8, inside), nn.SiLU(), nn.Conv2d(inside, out, 3, padding=1))
+            self.second = nn.Sequential(nn.GroupNorm(8, out), nn.SiLU(), nn.Conv2d(out, out, 3, padding=1))
+            self.told = nn.Linear(condition, out)
+            self.skip = nn.Conv2d(inside, out, 1) if inside != out else nn.Identity()
+
+        def forward(self, x: Any, c: Any) -> Any:
+            return self.skip(x) + self.second(self.first(x) + self.told(c)[:, :, None, None])
+
+    class UNet(nn.Module):
+        """Two levels, as DDPM's. The time is told as sin and cos of `rate` times it."""
+
+        def __init__(self, channels: int = 1, width: int = 24, rate: float = 1.0) -> None:
+            super().__init__()
+            self.rate, c = rate, 4 * width
+            self.embed = nn.Sequential(nn.Linear(32, c), nn.SiLU(), nn.Linear(c, c), nn.SiLU())
+            self.begin = nn.Conv2d(channels, width, 3, padding=1)
+            self.one, self.two = Residual(width, width, c), Residual(2 * width, 2 * width, c)
+            self.down = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1)
+            self.middle = Residual(2 * width, 2 * width, c)
+            self.up = nn.ConvTranspose2d(2 * width, width, 2, 2)
+            self.three = Residual(2 * width, width, c)
+            self.end = nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, channels, 3, padding=1))
+
+        def forward(self, x: Any, t: Any) -> Any:
+            c = self.embed(sinusoidal(self.rate * t, 32))
+            high = self.one(self.begin(x), c)
+            low = self.middle(self.two(self.down(high), c), c)
+            return self.end(self.three(torch.cat([self.up(low), high], 1), c))
+
+    class Perceptron(nn.Module):
+        """Residual blocks of two layers; the time by Fourier features, or as one more coordinate."""
+
+        def __init__(self, d: int, width: int = 256, depth: int = 3, rate: float | None = 1.0, classes: int = 0) -> None:
+            super().__init__()
+            self.rate, more = rate, 1 if rate is None else 32
+            self.begin = nn.Linear(d + more, width)
+            self.label = nn.Embedding(classes, width) if classes else None
+            self.blocks = nn.ModuleList(
+                nn.Sequential(nn.LayerNorm(width), nn.Linear(width + more, width), nn.SiLU(), nn.Linear(width, width))
+                if rate is not None
+                else nn.Sequential(nn.SiLU(), nn.Linear(width, width))
+                for _ in range(depth)
+            )
+            self.end = nn.Linear(width, d)
+
+        def forward(self, x: Any, t: Any, label: Any = None) -> Any:
+            if self.rate is None:
+                z = self.begin(torch.cat([x, t[:, None]], 1))
+                for block in self.blocks:
+                    z = block(z)
+                return self.end(nn.functional.silu(z))
+            c = sinusoidal(self.rate * t, 32)
+            z = self.begin(torch.cat([x, c], 1))
+            z = z if self.label is None else z + self.label(label)
+            for block in self.blocks:
+                norm, first, act, second = block
+                z = z + second(act(first(torch.cat([norm(z), c], 1))))
+            return self.end(z)
+
+    class Plain(nn.Module):
+        """A class-conditional network that is told t / T as a number, with batch norms, as one popular script."""
+
+        def __init__(self, width: int = 48) -> None:
+            super().__init__()
+            conv = lambda a, b: nn.Sequential(nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.GELU())  # noqa: E731
+            told = lambda k: nn.Sequential(nn.Linear(k, width), nn.GELU(), nn.Linear(width, width))  # noqa: E731
+            self.begin, self.down = conv(1, width), nn.Sequential(conv(width, width), nn.MaxPool2d(2))
+            self.low = nn.Sequential(conv(width, width), conv(width, width))
+            self.time, self.kind = told(1), told(10)
+            self.up = nn.Sequential(nn.ConvTranspose2d(width, width, 2, 2), conv(width, width))
+            self.end = nn.Sequential(conv(2 * width, width), nn.Conv2d(width, 1, 3, padding=1))
+
+        def forward(self, x: Any, t: Any, label: Any) -> Any:
+            high = self.begin(x)
+            c = self.kind(nn.functional.one_hot(label, 10).float())[:, :, None, None]
+            low = self.low(self.down(high)) * c + self.time(t[:, None])[:, :, None, None]
+            return self.end(torch.cat([self.up(low), high], 1))
+
+    return {"UNet": UNet, "Perceptron": Perceptron, "Plain": Plain}
+
+
+def trained(
+    name: str,
+    folder: Path | None,
+    network: Any,
+    data: np.ndarray,
+    loss: Callable[[Any, Any, Any], Any],
+    *,
+    steps: int,
+    batch: int = 128,
+    rate: float = 1e-3,
+    average: float = 0.995,
+    labels: np.ndarray | None = None,
+    decay: bool = True,
+) -> Any:
+    """Adam (AdamW where weights decay) on loss(network, x, labels), and the running average of its weights."""
+    torch = peer("torch")
+    path = None if folder is None else Path(folder) / f"{name}.pt"
+    if path is not None and path.exists():
+        network.load_state_dict(torch.load(path))
+        return network.eval()
+    x = torch.from_numpy(data)
+    y = None if labels is None else torch.from_numpy(labels.astype(np.int64))
+    optimiser = torch.optim.Adam(network.parameters(), lr=rate)
+    plan = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps) if decay else None
+    kept = {k: v.clone() for k, v in network.state_dict().items()}
+    for _ in range(steps):
+        which = torch.randint(0, len(x), (batch,))
+        value = loss(network, x[which], None if y is None else y[which])
+        optimiser.zero_grad()
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        if plan is not None:
+            plan.step()
+        with torch.no_grad():
+            for k, v in network.state_dict().items():
+                kept[k].lerp_(v, 1 - average) if v.dtype.is_floating_point else kept[k].copy_(v)
+    network.load_state_dict(kept)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(network.state_dict(), path)
+    return network.eval()
+
+
+def called(network: Any, told: Callable[[float], float], labels: np.ndarray | None = None) -> Call:
+    """call(t, x) on NumPy arrays; `told` makes of the plan's time what the network is told."""
+    torch = peer("torch")
+
+    def call(t: Any, x: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            y = torch.from_numpy(np.asarray(x, np.float32))
+            more = () if labels is None else (torch.from_numpy(labels[: len(x)].astype(np.int64)),)
+            return network(y, torch.full((len(y),), told(float(t))), *more).numpy().astype(np.float64)
+
+    return call
+
+
+def _seed() -> Any:
+    torch = peer("torch")
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    return torch
+
+
+# ---- recipes
+
+
+def ddpm_unet(name: str, folder: Path | None) -> Subject:
+    """DDPM (arXiv 2006.11239): a U-Net that predicts the noise on a chain of 1000 linear betas."""
+    torch = _seed()
+    betas = np.linspace(1e-4, 0.02, 1000)
+    schedule, (images, _) = DiscreteVP.from_betas(betas), digit_images()
+    products = torch.from_numpy(np.cumprod(1 - betas)).float()
+
+    def loss(network: Any, x: Any, _: Any) -> Any:
+        t = torch.randint(0, 1000, (len(x),))
+        a, eps = products[t].view(-1, 1, 1, 1), torch.randn_like(x)
+        return ((network(a.sqrt() * x + (1 - a).sqrt() * eps, t.float()) - eps) ** 2).mean()
+
+    network = trained(name, folder, modules()["UNet"](), images, loss, steps=1600, batch=64)
+    about = "digits 8x8, U-Net, noise prediction, DDPM's chain of 1000 linear betas"
+    return Subject(name, "chain", schedule, "noise", (1, 8, 8), called(network, lambda t: t), about)
+
+
+def script_400(name: str, folder: Path | None) -> Subject:
+    """A chain of 400 betas, images in [0, 1], t / T as a number, batch norms: a script that many began with."""
+    torch = _seed()
+    T, (images, labels) = 400, digit_images()
+    betas = np.linspace(1e-4, 0.02, T + 1)[1:]
+    schedule = DiscreteVP.from_betas(betas)
+    products = torch.from_numpy(np.cumprod(1 - betas)).float()
+
+    def loss(network: Any, x: Any, label: Any) -> Any:
+        t = torch.randint(0, T, (len(x),))
+        a, eps = products[t].view(-1, 1, 1, 1), torch.randn_like(x)
+        return ((network(a.sqrt() * x + (1 - a).sqrt() * eps, (t + 1.0) / T, label) - eps) ** 2).mean()
+
+    network = trained(
+        name, folder, modules()["Plain"](), (images + 1) / 2, loss, steps=1600, batch=64, average=0.0, labels=labels
+    )
+    about = "digits 8x8 in [0, 1] by class, convolutions with batch norm, noise prediction, chain of 400 betas"
+    call = called(network, lambda t: (t + 1) / T, np.arange(4096) % 10)
+    return Subject(name, "chain", schedule, "noise", (1, 8, 8), call, about)
+
+
+def score_vp(name: str, folder: Path | None) -> Subject:
+    """Song's VP SDE (arXiv 2011.13456) in continuous time, a perceptron that predicts the noise."""
+    torch = _seed()
+    schedule, (images, _) = VP(), digit_images()
+
+    def loss(network: Any, x: Any, _: Any) -> Any:
+        t = torch.rand(len(x)) * (1 - 1e-3) + 1e-3
+        alpha, sigma = (torch.from_numpy(f(t.double().numpy())).float()[:, None] for f in (schedule.alpha, schedule.sigma))
+        eps = torch.randn_like(x)
+        return ((network(alpha * x + sigma * eps, t) - eps) ** 2).mean()
+
+    network = modules()["Perceptron"](64, 320, 4, rate=1000.0)
+    network = trained(name, folder, network, images.reshape(-1, 64), loss, steps=6000, batch=256, average=0.999)
+    about = "digits, 64 numbers, residual perceptron, noise prediction, continuous VP"
+    return Subject(name, "chain", schedule, "noise", (64,), called(network, lambda t: t), about)
+
+
+def cosine_v(name: str, folder: Path | None) -> Subject:
+    """Progressive distillation's teacher (arXiv 2202.00512): v-prediction on the cosine schedule."""
+    torch = _seed()
+    schedule, data = Cosine(), photo_patches()
+
+    def loss(network: Any, x: Any, _: Any) -> Any:
+        t = torch.rand(len(x)) * 0.9946
+        alpha, sigma = (torch.from_numpy(f(t.double().numpy())).float()[:, None] for f in (schedule.alpha, schedule.sigma))
+        eps = torch.randn_like(x)
+        return ((network(alpha * x + sigma * eps, t) - (alpha * eps - sigma * x)) ** 2).mean()
+
+    network = modules()["Perceptron"](64, 256, 3, rate=1000.0)
+    network = trained(name, folder, network, data, loss, steps=4000, average=0.998)
+    about = "photograph patches 8x8, residual perceptron, v-prediction, cosine schedule"
+    return Subject(name, "chain", schedule, "velocity", (64,), called(network, lambda t: t), about)
+
+
+def flow_unet(name: str, folder: Path | None) -> Subject:
+    """Rectified flow (arXiv 2209.03003) with logit-normal times (arXiv 2403.03206), a U-Net on images."""
+    torch = _seed()
+    images, _ = digit_images()
+
+    def loss(network: Any, x: Any, _: Any) -> Any:
+        t, eps = torch.sigmoid(torch.randn(len(x))), torch.randn_like(x)
+        s = t.view(-1, 1, 1, 1)
+        return ((network((1 - s) * x + s * eps, t) - (eps - x)) ** 2).mean()
+
+    network = trained(name, folder, modules()["UNet"](rate=1000.0), images, loss, steps=1600, batch=64)
+    about = "digits 8x8, U-Net, rectified flow, logit-normal times"
+    return Subject(name, "flow", Flow(), "flow", (1, 8, 8), called(network, lambda t: t), about)
+
+
+def flow_patches(name: str, folder: Path | None) -> Subject:
+    """Flow matching (arXiv 2210.02747) with uniform times, a perceptron on photograph patches."""
+    torch = _seed()
+
+    def loss(network: Any, x: Any, _: Any) -> Any:
+        t, eps = torch.rand(len(x)), torch.randn_like(x)
+        s = t[:, None]
+        return ((network((1 - s) * x + s * eps, t) - (eps - x)) ** 2).mean()
+
+    network = modules()["Perceptron"](64, 256, 3, rate=1000.0)
+    network = trained(name, folder, network, photo_patches(), loss, steps=4000, average=0.998)
+    about = "photograph patches 8x8, residual perceptron, flow matching, uniform times"
+    return Subject(name, "flow", Flow(), "flow", (64,), called(network, lambda t: t), about)
+
+
+def flow_board(name: str, folder: Path | None) -> Subject:
+    """Flow matching on a checkerboard in the plane, a plain perceptron with t as a coordinate: every tutorial."""
+    torch = _seed()
+
+    def loss(network: Any, x: Any, _: Any) -> Any:
+        t, eps = torch.rand(len(x)), torch.randn_like(x)
+        s = t[:, None]
+        return ((network((1 - s) * x + s * eps, t) - (eps - x)) ** 2).mean()
+
+    network = modules()["Perceptron"](2, 128, 3, rate=None)
+    network = trained(name, folder, network, board(), loss, steps=8000, batch=512, average=0.0)
+    about = "checkerboard in the plane, perceptron, flow matching, uniform times"
+    return Subject(name, "flow", Flow(), "flow", (2,), called(network, lambda t: t), about)
+
+
+def edm_spots(name: str, folder: Path | None) -> Subject:
+    """EDM (arXiv 2206.00364): preconditioned denoiser, lognormal noise levels, a U-Net on reaction patterns."""
+    torch = _seed()
+    s = 0.5
+
+    class Preconditioned(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = modules()["UNet"](rate=250.0)
+
+        def forward(self, x: Any, sigma: Any) -> Any:
+            t = sigma.view(-1, *[1] * (x.ndim - 1))
+            total = t**2 + s**2
+            told = self.inner(x / total.sqrt(), sigma.log() / 4)
+            return s**2 / total * x + t * s / total.sqrt() * told
+
+    def loss(network: Any, x: Any, _: Any) -> Any:
+        sigma = torch.exp(1.2 * torch.randn(len(x)) - 1.2)
+        t = sigma.view(-1, 1, 1, 1)
+        D = network(x + t * torch.randn_like(x), sigma)
+        return ((t**2 + s**2) / (t * s) ** 2 * (D - x) ** 2).mean()
+
+    network = trained(name, folder, Preconditioned(), spots(), loss, steps=1000, batch=32)
+    about = "Gray-Scott patterns 16x16, U-Net, EDM's preconditioning and noise levels"
+    return Subject(name, "edm", EDM(), "data", (1, 16, 16), called(network, lambda t: t), about)
+
+
+def ours(name: str, folder: Path | None) -> Subject:
+    schedule = EDM(*digits.SIGMA_RANGE)
+    network = digits.load()
+    labels = np.arange(4096) % 10
+    compiled: dict[int, Call] = {}
+
+    def call(t: Any, x: np.ndarray) -> np.ndarray:
+        if len(x) not in compiled:
+            compiled[len(x)] = eqx.filter_jit(digits.conditioned(network, labels[: len(x)], schedule))
+        return np.asarray(compiled[len(x)](np.float32(t), np.asarray(x, np.float32)), np.float64)
+
+    about = "digits 8x8 by class, patch transformer, EDM's preconditioning; the network that ships"
+    return Subject(name, "edm", schedule, "data", (8, 8), call, about, ours=True)
+
+
+def exact(kind: str, schedule: Schedule, planar: bool = False) -> Callable[[str, Path | None], Subject]:
+    """An exact mixture: ten Gaussians fitted to the digits, 64 numbers; or five in the plane."""
+
+    def make(name: str, folder: Path | None) -> Subject:
+        if planar:
+            angle = 2 * np.pi * np.arange(5) / 5
+            means = np.stack([np.cos(angle), np.sin(angle)], 1)
+            data = mixture(schedule, [1.0, 2, 3, 2, 1], means, np.array([0.15, 0.2, 0.4, 0.25, 0.15]) ** 2)
+        else:
+            data = digits.class_gaussians(schedule)
+        what = "five Gaussians in the plane" if planar else "ten Gaussians fitted to the digits, 64 numbers"
+        call = on_host(data.denoiser, schedule, "data")
+        return Subject(name, kind, schedule, "data", (2,) if planar else (64,), call, f"exact, {what}")
+
+    return make
+
+
+MAKERS: dict[str, Callable[[str, Path | None], Subject]] = {
+    "ddpm-unet": ddpm_unet,
+    "script-400": script_400,
+    "score-vp": score_vp,
+    "cosine-v": cosine_v,
+    "flow-unet": flow_unet,
+    "flow-patches": flow_patches,
+    "flow-board": flow_board,
+    "edm-spots": edm_spots,
+    "digits": ours,
+    "mixture-vp": exact("chain", VP()),
+    "mixture-edm": exact("edm", EDM(*digits.SIGMA_RANGE)),
+    "mixture-flow": exact("flow", Flow()),
+    "plane-vp": exact("chain", VP(), planar=True),
+    "plane-flow": exact("flow", Flow(), planar=True),
+}
