@@ -12,25 +12,26 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from duhamel.diffusion import digits
-from duhamel.diffusion.compare import on_host
 from duhamel.diffusion.discrete_vp import DiscreteVP
 from duhamel.diffusion.exact import mixture
 from duhamel.diffusion.schedule import EDM, VP, Cosine, Flow, Prediction, Schedule
 
 from .measure import peer
 
-Call = Callable[[Any, np.ndarray], np.ndarray]
+Call = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Subject:
     """A model to be sampled.
 
-    kind     "chain" (variance preserving), "edm" or "flow": what a rule may know
-    predicts what `call(t, x)` returns, for x of shape (batch, *shape), the first samples of always the same batch
+    kind     as in `diffusion.advice.KINDS`: what a rule may know
+    predicts what `call(t, x, which)` returns, for times t (batch,), x (batch, *shape), and which sample each of them is
     about    data and recipe, one line
     ours     whether it was trained by this package
     """
@@ -147,7 +148,9 @@ def modules() -> Any:
     class Perceptron(nn.Module):
         """Residual blocks of two layers; the time by Fourier features, or as one more coordinate."""
 
-        def __init__(self, d: int, width: int = 256, depth: int = 3, rate: float | None = 1.0, classes: int = 0) -> None:
+        def __init__(
+            self, d: int, width: int = 256, depth: int = 3, rate: float | None = 1.0, classes: int = 0
+        ) -> None:
             super().__init__()
             self.rate, more = rate, 1 if rate is None else 32
             self.begin = nn.Linear(d + more, width)
@@ -240,15 +243,30 @@ def trained(
     return network.eval()
 
 
-def called(network: Any, told: Callable[[float], float], labels: np.ndarray | None = None) -> Call:
-    """call(t, x) on NumPy arrays; `told` makes of the plan's time what the network is told."""
+def called(network: Any, told: Callable[[np.ndarray], np.ndarray], labels: np.ndarray | None = None) -> Call:
+    """A subject's call; `told` makes of the schedule's times what the network is told."""
     torch = peer("torch")
 
-    def call(t: Any, x: np.ndarray) -> np.ndarray:
+    def call(t: np.ndarray, x: np.ndarray, which: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            y = torch.from_numpy(np.asarray(x, np.float32))
-            more = () if labels is None else (torch.from_numpy(labels[: len(x)].astype(np.int64)),)
-            return network(y, torch.full((len(y),), told(float(t))), *more).numpy().astype(np.float64)
+            y, times = (torch.from_numpy(np.asarray(a, np.float32)) for a in (x, told(t)))
+            more = () if labels is None else (torch.from_numpy(labels[which].astype(np.int64)),)
+            return network(y, times, *more).numpy().astype(np.float64)
+
+    return call
+
+
+def compiled(denoiser: Callable, dtype: Any = np.float32, batch: int = 256) -> Call:
+    """A subject's call of a JAX function of (t, x, which), compiled once: batches are padded to one size."""
+    run = eqx.filter_jit(denoiser)
+
+    def call(t: np.ndarray, x: np.ndarray, which: np.ndarray) -> np.ndarray:
+        out, n = [], len(x)
+        take = np.minimum(np.arange(-(-n // batch) * batch), n - 1).reshape(-1, batch)
+        with jax.enable_x64(dtype is np.float64):
+            for rows in take:
+                out.append(np.asarray(run(*(jnp.asarray(a[rows], dtype) for a in (t, x)), jnp.asarray(which[rows]))))
+        return np.concatenate(out)[:n].astype(np.float64)
 
     return call
 
@@ -277,7 +295,7 @@ def ddpm_unet(name: str, folder: Path | None) -> Subject:
 
     network = trained(name, folder, modules()["UNet"](), images, loss, steps=1600, batch=64)
     about = "digits 8x8, U-Net, noise prediction, DDPM's chain of 1000 linear betas"
-    return Subject(name, "chain", schedule, "noise", (1, 8, 8), called(network, lambda t: t), about)
+    return Subject(name, "noise", schedule, "noise", (1, 8, 8), called(network, lambda t: t), about)
 
 
 def script_400(name: str, folder: Path | None) -> Subject:
@@ -298,7 +316,7 @@ def script_400(name: str, folder: Path | None) -> Subject:
     )
     about = "digits 8x8 in [0, 1] by class, convolutions with batch norm, noise prediction, chain of 400 betas"
     call = called(network, lambda t: (t + 1) / T, np.arange(4096) % 10)
-    return Subject(name, "chain", schedule, "noise", (1, 8, 8), call, about)
+    return Subject(name, "noise", schedule, "noise", (1, 8, 8), call, about)
 
 
 def score_vp(name: str, folder: Path | None) -> Subject:
@@ -308,14 +326,16 @@ def score_vp(name: str, folder: Path | None) -> Subject:
 
     def loss(network: Any, x: Any, _: Any) -> Any:
         t = torch.rand(len(x)) * (1 - 1e-3) + 1e-3
-        alpha, sigma = (torch.from_numpy(f(t.double().numpy())).float()[:, None] for f in (schedule.alpha, schedule.sigma))
+        alpha, sigma = (
+            torch.from_numpy(f(t.double().numpy())).float()[:, None] for f in (schedule.alpha, schedule.sigma)
+        )
         eps = torch.randn_like(x)
         return ((network(alpha * x + sigma * eps, t) - eps) ** 2).mean()
 
     network = modules()["Perceptron"](64, 320, 4, rate=1000.0)
     network = trained(name, folder, network, images.reshape(-1, 64), loss, steps=6000, batch=256, average=0.999)
     about = "digits, 64 numbers, residual perceptron, noise prediction, continuous VP"
-    return Subject(name, "chain", schedule, "noise", (64,), called(network, lambda t: t), about)
+    return Subject(name, "noise", schedule, "noise", (64,), called(network, lambda t: t), about)
 
 
 def cosine_v(name: str, folder: Path | None) -> Subject:
@@ -325,7 +345,9 @@ def cosine_v(name: str, folder: Path | None) -> Subject:
 
     def loss(network: Any, x: Any, _: Any) -> Any:
         t = torch.rand(len(x)) * 0.9946
-        alpha, sigma = (torch.from_numpy(f(t.double().numpy())).float()[:, None] for f in (schedule.alpha, schedule.sigma))
+        alpha, sigma = (
+            torch.from_numpy(f(t.double().numpy())).float()[:, None] for f in (schedule.alpha, schedule.sigma)
+        )
         eps = torch.randn_like(x)
         return ((network(alpha * x + sigma * eps, t) - (alpha * eps - sigma * x)) ** 2).mean()
 
@@ -333,21 +355,6 @@ def cosine_v(name: str, folder: Path | None) -> Subject:
     network = trained(name, folder, network, data, loss, steps=4000, average=0.998)
     about = "photograph patches 8x8, residual perceptron, v-prediction, cosine schedule"
     return Subject(name, "chain", schedule, "velocity", (64,), called(network, lambda t: t), about)
-
-
-def flow_unet(name: str, folder: Path | None) -> Subject:
-    """Rectified flow (arXiv 2209.03003) with logit-normal times (arXiv 2403.03206), a U-Net on images."""
-    torch = _seed()
-    images, _ = digit_images()
-
-    def loss(network: Any, x: Any, _: Any) -> Any:
-        t, eps = torch.sigmoid(torch.randn(len(x))), torch.randn_like(x)
-        s = t.view(-1, 1, 1, 1)
-        return ((network((1 - s) * x + s * eps, t) - (eps - x)) ** 2).mean()
-
-    network = trained(name, folder, modules()["UNet"](rate=1000.0), images, loss, steps=1600, batch=64)
-    about = "digits 8x8, U-Net, rectified flow, logit-normal times"
-    return Subject(name, "flow", Flow(), "flow", (1, 8, 8), called(network, lambda t: t), about)
 
 
 def flow_patches(name: str, folder: Path | None) -> Subject:
@@ -408,16 +415,8 @@ def edm_spots(name: str, folder: Path | None) -> Subject:
 
 
 def ours(name: str, folder: Path | None) -> Subject:
-    schedule = EDM(*digits.SIGMA_RANGE)
-    network = digits.load()
-    labels = np.arange(4096) % 10
-    compiled: dict[int, Call] = {}
-
-    def call(t: Any, x: np.ndarray) -> np.ndarray:
-        if len(x) not in compiled:
-            compiled[len(x)] = eqx.filter_jit(digits.conditioned(network, labels[: len(x)], schedule))
-        return np.asarray(compiled[len(x)](np.float32(t), np.asarray(x, np.float32)), np.float64)
-
+    schedule, network = EDM(*digits.SIGMA_RANGE), digits.load()
+    call = compiled(lambda t, x, which: jax.vmap(network)(t, x, which % 10))
     about = "digits 8x8 by class, patch transformer, EDM's preconditioning; the network that ships"
     return Subject(name, "edm", schedule, "data", (8, 8), call, about, ours=True)
 
@@ -433,7 +432,7 @@ def exact(kind: str, schedule: Schedule, planar: bool = False) -> Callable[[str,
         else:
             data = digits.class_gaussians(schedule)
         what = "five Gaussians in the plane" if planar else "ten Gaussians fitted to the digits, 64 numbers"
-        call = on_host(data.denoiser, schedule, "data")
+        call = compiled(lambda t, x, which: data.denoiser(t, x), np.float64)
         return Subject(name, kind, schedule, "data", (2,) if planar else (64,), call, f"exact, {what}")
 
     return make
@@ -444,7 +443,6 @@ MAKERS: dict[str, Callable[[str, Path | None], Subject]] = {
     "script-400": script_400,
     "score-vp": score_vp,
     "cosine-v": cosine_v,
-    "flow-unet": flow_unet,
     "flow-patches": flow_patches,
     "flow-board": flow_board,
     "edm-spots": edm_spots,
@@ -453,5 +451,4 @@ MAKERS: dict[str, Callable[[str, Path | None], Subject]] = {
     "mixture-edm": exact("edm", EDM(*digits.SIGMA_RANGE)),
     "mixture-flow": exact("flow", Flow()),
     "plane-vp": exact("chain", VP(), planar=True),
-    "plane-flow": exact("flow", Flow(), planar=True),
 }

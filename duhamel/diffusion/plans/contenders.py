@@ -79,7 +79,9 @@ def _whole(schedule: Schedule, n: int, spaced: str) -> np.ndarray:
     N = len(schedule.log_rho)
     if n > N:
         raise ValueError(f"steps = {n}; the chain has {N} times, so at most {N} steps.")
-    whole = np.linspace(0, N - 1, n + 1).round()[:0:-1] if spaced == "linspace" else np.arange(N, 0, -N / n).round() - 1.0
+    whole = (
+        np.linspace(0, N - 1, n + 1).round()[:0:-1] if spaced == "linspace" else np.arange(N, 0, -N / n).round() - 1.0
+    )
     return np.append(whole[:n], schedule.t_zero)
 
 
