@@ -1,32 +1,33 @@
 """The table of `duhamel.diffusion.advise`: which sampler on which grid ends nearest to the flow, network by network.
 
-Networks: `advice_networks`. The truth of each is UniPC-3 in 240 steps on its own flow, from the same noises; a plan that
-ends in sigma = 0 is held against the network's word at the truth's end. Errors are root mean squares over the spread
-of the samples, without the worst 2 % of the noises: near a watershed of the flow a noise ends in another basin, one of
-a thousand that does so outweighs all others, and who is spared by it is luck. `rms` keeps them.
+Networks: `advice_networks`. The truth of each is UniPC-3 in 240 steps on its own flow, from the same noises; a plan
+that ends in sigma = 0 is held against the network's word at the truth's end. Errors are root mean squares over the
+spread of the samples, without the worst 2 % of the noises: near a watershed of the flow a noise ends in another basin,
+one of a hundred that does so outweighs all others, and which plan is spared that is luck.
 
-`search` tries every deterministic sampler of the registry in all its orders, UniPC in three variables, with and without
-lower final orders, on every grid with all its ends: 8 noises for all, 64 for those within 2.2 of the best, 256 for the
-best 25. A *contender* is what came out first on some network, or near the first on several. `run` measures all
-contenders on all networks, on 512 noises that the search has not seen, and judges the advice:
+`search` tries the deterministic samplers of the registry in their orders, UniPC in three variables, with and without
+lower final orders, on all grids with all their ends: 8 noises for all, 64 for the 40 best. A *contender* is what came
+out first on some network, or near the first on several. `run` measures all contenders on all networks, on other
+noises, and judges the advice:
 
     in the table   the advised contender over the best of all, on a network the advice knows
     left out       the same, advised without that network
-    measured       the best of 24 contenders, ranked without that network, on 64 other noises: advise(model=...)
+    measured       the first of 32 contenders on 128 other noises, as advise(model=...) finds it; and ranked without
+                   that network
 
-Asked: at most 1.15 everywhere. An hour of one core with the training; `quick` takes two exact models and 64 noises.
+Asked: at most 1.15 everywhere. Half an hour of one core with the training; `quick` takes two exact models, 64 noises.
 """
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from duhamel.diffusion.advice import CONTENDERS, Table, as_clean, ranked, run_on, table, trimmed
-from duhamel.diffusion.plans.contenders import LEVELS, STRAIGHT, WHOLE, Contender
+from duhamel.diffusion.advice import CONTENDERS, Table, ranked, run_on, table, trimmed
+from duhamel.diffusion.plans.contenders import LEVELS, STRAIGHT, WHOLE, Contender, End
 from duhamel.diffusion.plans.grid import GRIDS, PUBLISHED
 from duhamel.diffusion.plans.registry import SAMPLERS, build
 from duhamel.diffusion.schedule import Schedule
@@ -63,6 +64,7 @@ COLUMNS = {
     "in the table": "value",
     "left out": "left_out",
     "measured": "measured",
+    "measured, left out": "measured_left_out",
     "rules of before": "before",
 }
 CAPTION = "The advised sampler's error over that of the best of all samplers on all grids; 1 is the best."
@@ -119,13 +121,17 @@ def ends(subject: Subject, plans: Sequence[Plan], x: np.ndarray) -> np.ndarray:
     count, n = times.shape
     which = np.tile(np.arange(len(x)), count)
     known = [np.broadcast_to(x, (count, *x.shape))]
+    sums = lambda k: sum((c * v for c, v in zip(_wide(rows[:, k], x), known, strict=False)), np.zeros(()))  # noqa: E731
     with np.errstate(all="ignore"):
-        for k in range(n + 1):
-            y = sum(rows[:, k, j].reshape(-1, *[1] * x.ndim) * known[j] for j in range(k + 1))
-            if k < n:
-                D = denoised(subject, np.repeat(times[:, k], len(x)), y.reshape(-1, *subject.shape), which)
-                known.append(D.reshape(y.shape))
-    return y
+        for k in range(n):
+            y = sums(k).reshape(-1, *subject.shape)
+            known.append(denoised(subject, np.repeat(times[:, k], len(x)), y, which).reshape(count, *x.shape))
+        return sums(n)
+
+
+def _wide(row: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Coefficients (plans, values) as (values, plans, 1, ..., 1), to multiply (plans, *x.shape)."""
+    return row.T.reshape(*row.T.shape, *[1] * x.ndim)
 
 
 class Truth:
@@ -183,7 +189,7 @@ def everything(full: bool = False) -> Iterator[Contender]:
     spans += [(g, "t_min") for g in LEVELS] + [(g, "straight") for g in (*STRAIGHT, *WHOLE)]
     for name, options in variants(full):
         for grid, end in spans:
-            yield Contender(name, options, grid, end)
+            yield Contender(name, options, grid, cast(End, end))
 
 
 def search(subject: Subject, calls: int, among: Iterable[Contender] | None = None) -> list[tuple[Contender, float]]:
@@ -246,29 +252,34 @@ def possible(subject: Subject, calls: int, contenders: Sequence[Contender]) -> d
     return found
 
 
-def record(found: Table, subject: Subject, say: Callable[[str], None] = print) -> dict:
+def record(found: Table, subject: Subject, say: Callable[[str], None] = print, noises: int = 128) -> dict:
     """What the advice is worth on one network, and what is without it."""
     say(f"{subject.name}, {found.calls} calls: measured advice")
     k = found.networks.index(subject.name)
     errors, ratios = found.errors[k], found.ratios[k]
     known = table(found.calls)
-    plans = possible(subject, found.calls, found.contenders)
-    first, order = ([i for i in ranked(t, subject.kind) if i in plans] for t in (known, known.without(subject.name)))
-    small = Truth(subject, 64, seed=2)
-    some = order[:CONTENDERS]
-    few = np.argsort([trimmed(d) for d in small.distances([plans[i] for i in some], FIRST)])
-    some = [some[i] for i in few[: -(-len(few) // 3)]]  # as `diffusion.advice.measure`
-    judged = [trimmed(d) for d in small.distances([plans[i] for i in some])]
+    plans = {i: p for i, p in possible(subject, found.calls, found.contenders).items() if np.isfinite(ratios[i])}
+    knowing, without = (
+        [i for i in ranked(t, subject.kind) if i in plans][:CONTENDERS] for t in (known, known.without(subject.name))
+    )
+    both = list(dict.fromkeys((*knowing, *without)))
+    small = Truth(subject, noises, seed=2)
+    few = dict(zip(both, map(trimmed, small.distances([plans[i] for i in both], FIRST)), strict=True))
+    thirds = [sorted(some, key=few.__getitem__)[: -(-len(some) // 3)] for some in (knowing, without)]
+    both = list({*thirds[0], *thirds[1]})
+    judged = dict(zip(both, map(trimmed, small.distances([plans[i] for i in both])), strict=True))
+    chosen = [min(some, key=judged.__getitem__) for some in thirds]  # as `diffusion.advice.measure` does
     best = int(np.nanargmin(errors))
     return {
         "name": f"{subject.name}, {found.calls} calls",
-        "value": float(ratios[first[0]]),
+        "value": float(ratios[knowing[0]]),
         "unit": "",
         "error": float(errors[best]),
         "best": found.contenders[best].label,
         "best_error": float(errors[best]),
-        "left_out": float(ratios[order[0]]),
-        "measured": float(ratios[some[int(np.argmin(judged))]]),
+        "left_out": float(ratios[without[0]]),
+        "measured": float(ratios[chosen[0]]),
+        "measured_left_out": float(ratios[chosen[1]]),
         "before": float(ratios[found.contenders.index(YESTERDAY[found.calls])]),
     }
 

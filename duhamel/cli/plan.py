@@ -225,9 +225,9 @@ class PlanAdvise:
     """Measure on a model: digits, mixture, or your own MODULE:FUNCTION, called as F(t, x) on NumPy arrays."""
     shape: Numbers = ()
     """Of one sample of your own model, such as --shape 1 28 28."""
-    noises: int = 64
+    noises: int = 128
     """How many noises a model is measured on."""
-    contenders: int = 24
+    contenders: int = 32
     """How many samplers of the table are measured on a model."""
     json: Json = None
     """Write the records to this file."""

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 
@@ -37,7 +37,7 @@ KINDS = {
     "edm": "noise levels as in EDM, or VE",
     "flow": "a rectified flow",
 }
-CONTENDERS = 24  # how many are measured on a model
+CONTENDERS = 32  # how many are measured on a model
 FEW = 16  # noises on which all of them are, before the best third meets all noises
 
 
@@ -112,9 +112,9 @@ class Advice:
 
 def advise(
     where: Schedule | str,
-    calls: int,
+    calls: int | np.integer,
     *,
-    predicts: Prediction | None = None,
+    predicts: str | None = None,
     model: Callable | None = None,
     x: Any = None,
     contenders: int = CONTENDERS,
@@ -125,7 +125,7 @@ def advise(
     calls       5 to 20 are measured; others take the nearest
     predicts    what the model returns; chains that predict the noise are a kind of their own
     model, x    F(t, x) and noises at t_max (JAX, NumPy or PyTorch, as F takes them): the table's first `contenders`
-                are measured there, against a fine plan on the same noises; 64 noises are enough. One compiled batch
+                are measured there, against a fine plan on the same noises; 128 noises are enough. One compiled batch
                 size; for PyTorch call under `torch.no_grad()`
     """
     if isinstance(calls, bool) or not isinstance(calls, int | np.integer) or calls < 1:
@@ -135,8 +135,6 @@ def advise(
     if (model is None) != (x is None):
         raise ValueError("to measure a model give both model=F and x=, the noises at t_max that it starts from.")
     kind, schedule = kind_of(where, predicts), where if isinstance(where, Schedule) else None
-    if model is not None and (schedule is None or predicts is None):
-        raise ValueError("to measure a model give its schedule, and predicts= what it returns.")
     found = table(min(tabulated(), key=lambda n: abs(np.log(n / calls))))
     order = [k for k in ranked(found, kind) if _exists(found.contenders[k], schedule, calls)]
     if not order:
@@ -144,8 +142,10 @@ def advise(
     measured: tuple[tuple[Contender, float], ...] = ()
     best = order[0]
     if model is not None:
+        if schedule is None or predicts is None:
+            raise ValueError("to measure a model give its schedule, and predicts= what it returns.")
         some = [found.contenders[k] for k in order[:contenders]]
-        measured = measure(some, schedule, calls, model, x, predicts)
+        measured = measure(some, schedule, calls, model, x, cast(Prediction, predicts))
         best = found.contenders.index(measured[0][0])
     ratios = dict(zip(found.networks, found.ratios[:, best].tolist(), strict=True))
     mine = {name: r for (name, r), k in zip(ratios.items(), found.kinds, strict=True) if k == kind and np.isfinite(r)}

@@ -28,14 +28,14 @@ def advise_plan(
     predicts: str | None = None,
     model: str | None = None,
     shape: Sequence[int] = (),
-    noises: int = 64,
+    noises: int = 128,
     contenders: int = CONTENDERS,
     json: Path | None = None,
 ) -> list[Advice]:
     """Print the advice for each number of calls: sampler, grid, expected ratios, and the line that builds it."""
     check_json(json)
     if noises < 8:
-        raise ValueError(f"noises = {noises}; fewer than 8 say nothing, and 64 are usual.")
+        raise ValueError(f"noises = {noises}; fewer than 8 say nothing, and 128 are usual.")
     where = _schedule(schedule, model)
     told: dict[str, Any] = {"predicts": predicts}
     if model is not None:

@@ -34,7 +34,7 @@ STRAIGHT = ("t", "quadratic", "karras", "arctan", *LEVELS)  # grids whose formul
 WHOLE = ("linspace", "trailing")
 
 
-def times(schedule: Schedule, steps: int, grid: str, end: End = "t_min") -> np.ndarray:
+def times(schedule: Schedule, steps: int, grid: str, end: str = "t_min") -> np.ndarray:
     """Falling times of a grid, shape (steps + 1,), float64; raises ValueError where the schedule has no such grid."""
     steps = check_steps(steps)
     if end not in get_args(End):
