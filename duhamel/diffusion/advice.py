@@ -17,6 +17,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -136,7 +137,8 @@ def advise(
         raise ValueError("to measure a model give both model=F and x=, the noises at t_max that it starts from.")
     kind, schedule = kind_of(where, predicts), where if isinstance(where, Schedule) else None
     found = table(min(tabulated(), key=lambda n: abs(np.log(n / calls))))
-    order = [k for k in ranked(found, kind) if _exists(found.contenders[k], schedule, calls)]
+    possible = (k for k in ranked(found, kind) if _exists(found.contenders[k], schedule, calls))
+    order = list(islice(possible, 1 if model is None else contenders))
     if not order:
         raise ValueError(f"no sampler of the table makes {calls} calls on this schedule; take 5 or more.")
     measured: tuple[tuple[Contender, float], ...] = ()
@@ -144,7 +146,7 @@ def advise(
     if model is not None:
         if schedule is None or predicts is None:
             raise ValueError("to measure a model give its schedule, and predicts= what it returns.")
-        some = [found.contenders[k] for k in order[:contenders]]
+        some = [found.contenders[k] for k in order]
         measured = measure(some, schedule, calls, model, x, cast(Prediction, predicts))
         best = found.contenders.index(measured[0][0])
     ratios = dict(zip(found.networks, found.ratios[:, best].tolist(), strict=True))
