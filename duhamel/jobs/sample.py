@@ -11,6 +11,7 @@ from duhamel.demo.digits import digit_plan, draw_digits, draw_labels, quality_re
 from duhamel.diffusion import digits
 from duhamel.diffusion.advice import advise
 from duhamel.diffusion.exact import mixture
+from duhamel.diffusion.plans.grid import check_steps
 from duhamel.diffusion.plans.registry import build, find
 from duhamel.diffusion.sampling import sample as draw_samples
 from duhamel.diffusion.schedule import EDM, VP, Schedule
@@ -61,6 +62,7 @@ def sample(source: str, wish: Wish = Wish(), *, name: str | None = None, root: s
 
 def plan_of(wish: Wish, schedule: Schedule) -> Plan:
     """The plan that was wished for: the digits' named plans keep their published grid of noise levels."""
+    check_steps(wish.steps)
     if wish.plan == ADVISED:
         return advise(schedule, wish.steps, predicts="data").plan()
     find(wish.plan)
