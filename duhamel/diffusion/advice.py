@@ -135,6 +135,7 @@ def advise(
         raise ValueError(f"predicts = {predicts!r}; known: {', '.join(get_args(Prediction))}.")
     if (model is None) != (x is None):
         raise ValueError("to measure a model give both model=F and x=, the noises at t_max that it starts from.")
+    calls = int(calls)
     kind, schedule = kind_of(where, predicts), where if isinstance(where, Schedule) else None
     found = table(min(tabulated(), key=lambda n: abs(np.log(n / calls))))
     possible = (k for k in ranked(found, kind) if _exists(found.contenders[k], schedule, calls))
@@ -152,7 +153,7 @@ def advise(
     ratios = dict(zip(found.networks, found.ratios[:, best].tolist(), strict=True))
     mine = {name: r for (name, r), k in zip(ratios.items(), found.kinds, strict=True) if k == kind and np.isfinite(r)}
     other = {name: r for name, r in ratios.items() if name not in mine and np.isfinite(r)}
-    return Advice(found.contenders[best], int(calls), kind, schedule, mine, other, measured)
+    return Advice(found.contenders[best], calls, kind, schedule, mine, other, measured)
 
 
 def kind_of(where: Schedule | str, predicts: str | None = None) -> str:
