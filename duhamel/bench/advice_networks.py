@@ -106,7 +106,7 @@ def modules() -> dict[str, Any]:
     """Their classes, where PyTorch is there."""
     from . import advice_torch
 
-    return vars(advice_torch)
+    return dict(vars(advice_torch))
 
 
 def trained(
