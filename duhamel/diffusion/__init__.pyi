@@ -26,7 +26,15 @@ from .plans.registry import SAMPLERS as SAMPLERS, build as build, schedule_of as
 from .plans.renoise import consistency as consistency, rddm as rddm
 from .plans.stochasticity import convert_strength as convert_strength, fresh_share as fresh_share
 from .sampling import sample as sample
-from .schedule import EDM as EDM, VE as VE, VP as VP, Cosine as Cosine, Schedule as Schedule, SubVP as SubVP
+from .schedule import (
+    EDM as EDM,
+    VE as VE,
+    VP as VP,
+    Cosine as Cosine,
+    Flow as Flow,
+    Schedule as Schedule,
+    SubVP as SubVP,
+)
 from .search.autodiffusion import choose_times as choose_times
 from .search.ays import align as align
 from .search.few_steps import search_stop as search_stop

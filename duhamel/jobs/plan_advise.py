@@ -52,7 +52,7 @@ def advise_plan(
     if model is not None:
         say(f"Measured on {noises} noises in {time.perf_counter() - start:.1f} s.")
     else:
-        say("No rule is best on every network: --model FILE:FUNCTION measures these contenders on yours.")
+        say("No rule is best on every network: --model MODULE:FUNCTION measures these contenders on yours.")
     if json is not None:
         write_json(json, [_record(one) for one in found])
     return found
