@@ -92,8 +92,8 @@ class Sample:
     """digits or mixture."""
     n: int = 100
     """How many samples."""
-    plan: str = "dpmpp-2m"
-    """The sampler; `duhamel plan list` names them."""
+    plan: str = "advised"
+    """The sampler; `duhamel plan list` names them. Without: what `duhamel plan advise` names for so many steps."""
     steps: int = 15
     """Steps of the sampler."""
     label: Int = None
@@ -158,8 +158,8 @@ class Bench:
     """Measure against the peers in one process: times, errors beside them, and ratios (above 1: duhamel is faster)."""
 
     benchmark: Positional[Name]
-    """cde, compile (the first call), detest, emulator, ensemble (many lanes), gradient, references (with --data),
-    samplers, sde, sde-grid, spectral, stiff, tune, walls or work-precision."""
+    """advice, cde, compile (the first call), detest, emulator, ensemble (many lanes), gradient,
+    references (with --data), samplers, sde, sde-grid, spectral, stiff, tune, walls or work-precision."""
     quick: bool = False
     """Smaller sizes; the ratios are then rougher."""
     data: Folder = None

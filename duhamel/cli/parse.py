@@ -39,7 +39,7 @@ Every command that computes leaves a folder in runs/ with its numbers, figures a
 
 SECOND = {
     "data": ("generate", "list", "show"),
-    "plan": ("list", "show", "check", "compare", "picture", "export", "tree", "tune", "ranking"),
+    "plan": ("advise", "list", "show", "check", "compare", "picture", "export", "tree", "tune", "ranking"),
     "papers": ("list", "show", "run"),
 }
 

@@ -230,11 +230,49 @@ class PlanTune:
 
 
 @dataclass
+class PlanAdvise:
+    """Which sampler on which grid, by a table measured on networks, or measured on a model of yours in seconds."""
+
+    schedule: str = "vp"
+    """The model's schedule: vp, chain (DDPM's thousand betas), cosine, edm, ve or flow."""
+    calls: Numbers = (5, 6, 8, 10, 20)
+    """Numbers of network calls, such as --calls 5 8."""
+    predicts: Word = None
+    """What the model returns: data, noise, score, velocity or flow."""
+    model: Word = None
+    """Measure on a model: digits, mixture, or your own MODULE:FUNCTION, called as F(t, x) on NumPy arrays."""
+    shape: Numbers = ()
+    """Of one sample of your own model, such as --shape 1 28 28."""
+    noises: int = 128
+    """How many noises a model is measured on."""
+    contenders: int = 32
+    """How many samplers of the table are measured on a model."""
+    json: Json = None
+    """Write the records to this file."""
+
+    def run(self) -> int:
+        from duhamel.jobs.plan_advise import advise_plan
+
+        advise_plan(
+            self.schedule,
+            self.calls,
+            self.predicts,
+            self.model,
+            self.shape,
+            self.noises,
+            self.contenders,
+            self.json,
+        )
+        return 0
+
+
+@dataclass
 class Plan:
-    """Diffusion samplers as data: list, print, draw, check, compare and export them."""
+    """Diffusion samplers as data: choose, list, print, draw, check, compare and export them."""
 
     command: (
-        Annotated[PlanList, subcommand("list")]
+        Annotated[PlanAdvise, subcommand("advise")]
+        | Annotated[PlanList, subcommand("list")]
         | Annotated[PlanShow, subcommand("show")]
         | Annotated[PlanCheck, subcommand("check")]
         | Annotated[PlanCompare, subcommand("compare")]

@@ -1,3 +1,4 @@
+from .advice import Advice as Advice, advise as advise
 from .compare import compare_plans as compare_plans
 from .denoiser import (
     AtPrecision as AtPrecision,
@@ -18,6 +19,7 @@ from .likelihood import log_likelihood as log_likelihood
 from .mixture1d import Mixture1D as Mixture1D
 from .plans.adjusted import aligned as aligned, distilled as distilled, improved as improved, shifted as shifted
 from .plans.compensated import Cascade as Cascade, compensated as compensated, read_ratios as read_ratios
+from .plans.contenders import Contender as Contender, times as times
 from .plans.dpm_v3 import Statistics as Statistics
 from .plans.grid import time_grid as time_grid
 from .plans.published import read_neural_solver as read_neural_solver, read_usf as read_usf

@@ -13,6 +13,7 @@ from duhamel.report.page import write_page
 from duhamel.report.record import Record, check_json, write_json
 
 BENCHMARKS = {
+    "advice": "the advised sampler on every network of its table against the best of all samplers on all grids",
     "emulator": "a training step of a Fourier neural operator, and its layers at another resolution, against "
     "neuraloperator",
     "ensemble": "Lorenz and Van der Pol lanes, each with its own steps, against vmap(diffrax) at equal tolerance",

@@ -21,6 +21,7 @@ COMMANDS = [
     ("data", "generate"),
     ("data", "show"),
     ("plan",),
+    ("plan", "advise"),
     ("plan", "list"),
     ("plan", "show"),
     ("plan", "check"),
