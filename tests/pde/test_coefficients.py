@@ -35,7 +35,17 @@ def test_every_parameter_is_a_number_or_may_vary():
         assert fields == declared | {p for n, p in OTHER if n == name}, name
 
 
-@pytest.mark.parametrize("given", [np.ones(8), lambda *x: 1 + 0 * x[0], np.ones(3), "fast", np.nan, 1j], ids=str)
+NOT_A_NUMBER = {
+    "values": np.ones(8),
+    "a function": lambda *x: 1 + 0 * x[0],
+    "another shape": np.ones(3),
+    "text": "fast",
+    "NaN": np.nan,
+    "complex": 1j,
+}
+
+
+@pytest.mark.parametrize("given", NOT_A_NUMBER.values(), ids=NOT_A_NUMBER)
 @pytest.mark.parametrize(("name", "parameter"), FIXED)
 def test_what_cannot_vary_is_named(name, parameter, given):
     grid = periodic((8,) * EQUATIONS[name].dims[0], 1.0)
