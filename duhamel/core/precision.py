@@ -9,6 +9,6 @@ def enable_x64(on: bool = True) -> AbstractContextManager:
 
     if hasattr(jax, "enable_x64"):
         return jax.enable_x64(on)
-    from jax.experimental import enable_x64 as switch  # its place before jax 0.8
+    from jax import experimental  # its place before jax 0.8
 
-    return switch(on)
+    return experimental.enable_x64(on)  # pyright: ignore[reportAttributeAccessIssue]

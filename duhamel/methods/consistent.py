@@ -69,15 +69,15 @@ def restored(problem: MassProblem, t: Any, x: Any, args: Any) -> Any:
     def residual(problem: MassProblem, t: Any, x: Any, args: Any, v: Any) -> Any:
         return P @ flat.ravel(problem.f(t, flat.unravel(v), args)) + M @ (v - flat.ravel(x))
 
-    still = jax.tree.map(
-        lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_inexact_array(leaf) else leaf, (problem, t, x, args)
-    )
-    eps = jnp.finfo(flat.dtype).eps
+    cut = lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_inexact_array(leaf) else leaf  # noqa: E731
+    still, eps = [jax.tree.map(cut, part) for part in (problem, t, x, args)], jnp.finfo(flat.dtype).eps
+
+    def at_rest(v: Any) -> Any:
+        return residual(still[0], still[1], still[2], still[3], v)
 
     def newton(carry: tuple) -> tuple:
         v, _, count = carry
-        off = residual(*still, v)
-        step = jnp.linalg.solve(jax.jacfwd(lambda v: residual(*still, v))(v), off)
+        step = jnp.linalg.solve(jax.jacfwd(at_rest)(v), at_rest(v))
         size = jnp.max(jnp.abs(step) / (1.0 + jnp.abs(v)))
         return v - step, size, count + 1
 
@@ -85,8 +85,7 @@ def restored(problem: MassProblem, t: Any, x: Any, args: Any) -> Any:
     start = newton((flat.ravel(still[2]), jnp.asarray(jnp.inf, flat.dtype), 0))
     v, size, _ = jax.lax.while_loop(going, newton, start)
     v = jnp.where(size <= jnp.sqrt(eps), v, jnp.nan)
-    J = jax.jacfwd(lambda v: residual(*still, v))(v)
-    return flat.unravel(v - jnp.linalg.solve(J, residual(problem, t, x, args, v)))
+    return flat.unravel(v - jnp.linalg.solve(jax.jacfwd(at_rest)(v), residual(problem, t, x, args, v)))
 
 
 NEWTON = 30  # iterations at most

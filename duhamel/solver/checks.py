@@ -275,6 +275,12 @@ def fits(problem: Problem, method: Any, control: Any, adjoint: Any, save: Any, e
             f"{type(adjoint).__name__}() chooses steps of its own on the way back, and CFL reads them off the state: "
             "use adjoint=Tape() or Direct()."
         )
+    if events is not None and isinstance(problem, Stochastic | LangevinProblem):
+        raise ValueError(
+            f"{kind(problem)} has no events here: between two steps a path crosses a level again and again, and what "
+            "steps see of it is late by O(sqrt(h)). Solve with many save times, look for the first one beyond the "
+            "level, and refine them."
+        )
     adjoint.check(problem, method, control, save, events)
     if events is not None and isinstance(method, RowMethod) and method.tabulated and isinstance(control, Fixed):
         raise ValueError(

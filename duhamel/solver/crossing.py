@@ -62,8 +62,14 @@ def crossed(events: tuple[Event, ...], side: Array, g: Array) -> Array:
     return beyond & ((armed == 0) | (armed == rising))
 
 
+def near_end(h: Array) -> Array:
+    """How near to an event a step of length h has to be cut: what is left is exact to rounding by one Newton step."""
+    return jnp.sqrt(jnp.finfo(h.dtype).eps) * jnp.abs(h)
+
+
 class Struck(NamedTuple):
-    """How long the step is that ends just before its first events; which they are, (events, ...); how near, in time."""
+    """How long the step is that ends just before its first events; which they are, (events, ...), none if it only goes
+    nearer to them; how near, in time."""
 
     h: Array
     events: Array
@@ -200,29 +206,31 @@ def _step_up_to(
     `landing`'s, who also finds what g does not have: a slope.
     """
     hit = jnp.any(which, axis=0)
-    near, sign = jnp.sqrt(jnp.finfo(at.h.dtype).eps) * jnp.abs(at.h), jnp.sign(at.h)
-
+    whole, sign = jnp.abs(at.h), jnp.sign(at.h)
+    near = jnp.maximum(near_end(at.h), 2.0 * margin)
     again = afresh(slots, hit)
 
-    def before(length: Array, back: Array) -> Array:
-        """A step shorter by `back`, but never none at all, and never longer than the whole one."""
-        shorter = jnp.where(length > 2.0 * back, length - back, 0.5 * length)
-        return sign * jnp.minimum(shorter, jnp.abs(at.h))
-
     def attempt(carry: tuple) -> tuple:
-        h, back, count, _ = carry
-        t1, x1 = at.t + h, stepper.attempt(at._replace(h=h), again)["x1"]
+        length, low, high, back, count, _ = carry
+        t1, x1 = at.t + sign * length, stepper.attempt(at._replace(h=sign * length), again)["x1"]
         g, rate = all_rates(stepper, events, t1, x1, stepper.velocity(t1, x1))
         ahead = -g * sign / jnp.where(rate == 0, jnp.nan, rate)
         off = jnp.min(jnp.where(which & jnp.isfinite(ahead), ahead, jnp.inf), axis=0)
-        known = jnp.abs(off) < 0.5 * jnp.abs(at.h)
+        known = (off > -length) & (off < whole)
         beyond = jnp.any(which & crossed(events, side, g), axis=0)
+        low, high = jnp.where(beyond, low, length), jnp.where(beyond, length, high)
         right = ~hit | (~beyond & ((off <= near) | ~known))
         back = jnp.where(beyond, FURTHER * back, back)
-        nearer = before(jnp.abs(h) + jnp.where(known, off, 0.0), back)
-        return jnp.where(right, h, nearer), back, count + 1, jnp.all(right)
+        nearer = length + jnp.where(known, off, 0.0) - back
+        nearer = jnp.where((nearer > low) & (nearer < high), nearer, 0.5 * (low + high))
+        return jnp.where(right, length, nearer), low, high, back, count + 1, right
 
-    h = jnp.where(hit, before(theta * jnp.abs(at.h), margin), at.h)
-    going = lambda carry: (carry[2] < ATTEMPTS) & ~carry[3]  # noqa: E731
-    h, back, *_ = jax.lax.while_loop(going, attempt, (h, margin, jnp.int32(0), jnp.asarray(False)))
-    return Struck(h, which, jnp.where(hit, back, margin))
+    first = theta * whole
+    first = jnp.where(first > 2.0 * margin, first - margin, 0.5 * first)
+    going = lambda carry: (carry[4] < ATTEMPTS) & ~jnp.all(carry[5])  # noqa: E731
+    begin = (jnp.where(hit, first, whole), jnp.zeros_like(whole), whole, margin, jnp.int32(0), jnp.zeros_like(hit))
+    length, low, _, back, _, right = jax.lax.while_loop(going, attempt, begin)
+    # Where the field jumps a step that crosses is no function of its length: go as far as was certain, and look anew.
+    short = jnp.where(low > 0, low, 0.5 * length)
+    h = sign * jnp.where(hit & ~right, short, length)
+    return Struck(h, which & right, jnp.where(hit, back, margin))

@@ -20,7 +20,7 @@ from jaxtyping import Array, PyTree
 
 from duhamel.methods.base import Moment
 
-from .crossing import all_rates, crossed, leaving, rates, side_of
+from .crossing import all_rates, crossed, leaving, near_end, rates, side_of
 from .event import Event, lanewise, values
 from .save import select
 from .stepper import Stepper, flowing, stilled
@@ -49,7 +49,7 @@ class Mark(NamedTuple):
         return self.ranks[-1] != 0
 
     @property
-    def count(self) -> Array:
+    def happened(self) -> Array:
         """How many events."""
         return jnp.sum(self.ranks[:-1] != 0, axis=0).astype(jnp.int32)
 
@@ -78,10 +78,13 @@ def decide(
     struck: Any,
     stopping: Array,
     gap: Array,
+    whole: Array,
 ) -> Mark:
     """What happens at the end of the step, in which order, and how far behind it the solution goes on.
 
-    struck  the events that the step was cut for; gap: what rounding asks for, signed
+    struck  the events that the step was cut for
+    gap     what rounding asks for, signed
+    whole   the length of the step before it was cut, beside which an event may be told from the step's end
     """
     stepper, events, at, x1 = stilled((stepper, events, at, x1))
     if not events:
@@ -95,7 +98,7 @@ def decide(
         now = jnp.where(
             struck, side, side_of(g, side)
         )  # a step may have crossed a zero in a direction that is not armed
-        limit = jnp.maximum(FARTHEST * jnp.abs(at.h), 2.0 * jnp.abs(gap))
+        limit = jnp.maximum(FARTHEST * jnp.abs(at.h), 2.0 * (near_end(whole) + jnp.abs(gap)))
         off = jnp.abs(g / jnp.where(rate == 0, jnp.nan, rate))
         latest = jnp.max(jnp.where(struck & (off < limit), off, 0.0), axis=0)
 
@@ -108,6 +111,7 @@ def decide(
 
         further = lambda length: jnp.where(short(length), 4.0 * length, length)  # noqa: E731
         length = jax.lax.while_loop(lambda length: jnp.any(short(length)), further, latest + jnp.abs(gap))
+        length = jnp.minimum(4.0 * length, jnp.maximum(limit, length))  # taken again, the step is rounded differently
         crossing, y = beyond(length)
         ranks = _ranks(stepper, events, t1 + sign * length, y, now, broken & (crossing | struck), broken)
         ranks = jnp.concatenate([ranks, stopping[None].astype(jnp.int8)])
@@ -182,7 +186,7 @@ def _stop(stops: Any, at: Moment, mark: Mark) -> Array:
 def _through(stepper: Stepper, events: tuple[Event, ...], stops: Any, at: Moment, x1: PyTree, mark: Mark) -> Landing:
     gap, t1 = jax.lax.stop_gradient(mark.gap), at.t + at.h
     far = t1 + gap
-    y, d, v = x1, jnp.zeros_like(at.h), stilled(stepper.velocity(t1, x1))
+    y, d, v = x1, jnp.zeros_like(at.h), stilled(_before(stepper, events, t1, x1, mark))
     if stops is not None:
         s = _stop(stops, at, mark)
         moved = jnp.where(mark.stopped, s - jax.lax.stop_gradient(s), 0.0)
@@ -211,6 +215,18 @@ def _through(stepper: Stepper, events: tuple[Event, ...], stops: Any, at: Moment
     over = terminates(events, mark)
     ahead = jnp.where(over, d, gap)
     return Landing(select(over, y, along(y, gap - d, v)), ahead, dt, before)
+
+
+def _before(stepper: Stepper, events: tuple[Event, ...], t1: Array, x1: PyTree, mark: Mark) -> PyTree:
+    """The velocity before a discontinuity. A step that is taken again is rounded differently, and an iteration may end
+    elsewhere within its tolerance: so a little before the step's end, farther than that."""
+    v = stepper.velocity(t1, x1)
+    g, rate = all_rates(stepper, events, t1, x1, v)
+    off = jnp.abs(g / jnp.where(rate == 0, jnp.nan, rate))
+    off = jnp.max(jnp.where((mark.ranks[:-1] > 0) & (off < jnp.inf), off, 0.0), axis=0)
+    off = jnp.minimum(off, 1e6 * jnp.abs(mark.gap))
+    back = -jnp.sign(mark.gap) * (jnp.abs(mark.gap) + 2.0 * off)
+    return stepper.velocity(t1 + back, along(x1, back, v))
 
 
 def _behind(

@@ -21,7 +21,7 @@ from .modes import March
 from .sharding import vary_together
 from .tape import pull_back, write
 from .task import RUNNING, State, Task
-from .weights import lane_args, with_lanes
+from .weights import lane_args, with_lanes, without_lanes
 
 PATIENCE = 128  # attempts a chunk makes before it may leave its slow lanes to the next round
 TAIL = 64  # width of the chunks once few lanes are left
@@ -211,25 +211,22 @@ def backward_chunks(
         own = with_lanes(task, cut(span, 0), jax.tree.map(lambda a: cut(a, 0), per))
         x_part, h_part = lanes_of(x, cut), cut(h, 0)
         task_bar, x_bar = pull(own, x_part, h_part, lanes_of(grad, cut), lanes_of(kept, cut))
-        per_bar, shared_bar = lane_args(task_bar)
-        span_bar = task_bar.span
-        rest = eqx.tree_at(lambda t: (t.span, t.stepper.args), task_bar, (None, shared_bar), is_leaf=_none)
-        return jax.tree.map(jnp.add, total, rest), (x_bar, span_bar, per_bar)
+        per_bar, _ = lane_args(task_bar)
+        return jax.tree.map(jnp.add, total, without_lanes(task_bar)), (x_bar, task_bar.span, per_bar)
 
-    total, bars = jax.lax.scan(chunk, _zero_cotangent(task), jnp.arange((lanes + extra) // width))
+    none = without_lanes(jax.tree.map(jnp.zeros_like, eqx.filter(task, eqx.is_inexact_array)))
+    total, bars = jax.lax.scan(chunk, none, jnp.arange((lanes + extra) // width))
     x_bar, span_bar, per_bar = bars
     x_bar = jax.tree.map(lambda leaf: _unchunk(leaf, lanes, -1), x_bar)
     span_bar = _unchunk(span_bar, lanes, -1)
     per_bar = jax.tree.map(lambda leaf: _unchunk(leaf, lanes, 0), per_bar)
     _, shared_bar = lane_args(total)
-    args_bar = eqx.combine(per_bar[0], shared_bar)
-    return eqx.tree_at(lambda t: (t.span, t.stepper.args), total, (span_bar, args_bar), is_leaf=_none), x_bar
-
-
-def _zero_cotangent(task: Task) -> Task:
-    zero = jax.tree.map(jnp.zeros_like, eqx.filter(task, eqx.is_inexact_array))
-    _, shared = lane_args(zero)
-    return eqx.tree_at(lambda t: (t.span, t.stepper.args), zero, (None, shared), is_leaf=_none)
+    bars = (span_bar, eqx.combine(per_bar[0], shared_bar))
+    total = eqx.tree_at(lambda t: (t.span, t.stepper.args), total, bars, is_leaf=_none)
+    for name, bar in zip(("min_step", "max_step"), per_bar[2], strict=True):
+        if bar is not None:
+            total = eqx.tree_at(lambda t, n=name: getattr(t.control, n), total, bar, is_leaf=_none)
+    return total, x_bar
 
 
 def _unchunk(leaf: Array, lanes: int, axis: int) -> Array:

@@ -138,7 +138,7 @@ def _checkpoint(state: State, rows: Array) -> Checkpoint:
 def _restored(task: Task, end: State, point: Checkpoint) -> State:
     """What it does not hold is written over what the solve ended with; nobody reads it."""
     at_times = None if task.ts is None else end.saves[0]
-    return point.state._replace(saves=(at_times, None, None), hits=end.hits)
+    return point.state._replace(saves=(at_times, None, None, None), hits=end.hits)
 
 
 def _again(rows: Rows, first: Array) -> Rows:

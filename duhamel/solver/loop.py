@@ -105,24 +105,13 @@ def advance(task: Task, state: State) -> tuple[State, Move]:
     step = next_step(task, state)
     at = Moment(state.attempts, state.s, task.t0 + state.s, step.h)
     env = tried_env = stepper.attempt(at, state.slots)
-    log_square, accept, h_next = judge(task, state, env, step)
+    judged = judge(task, state, env, step)
     mark = None
     if task.events:
-        whole = running & accept
-        struck = strike(stepper, task.events, at, state.slots, env, state.side, whole, _rounding(task, state.s + at.h))
-        hit = jnp.any(struck.events, axis=0)
-        at = at._replace(h=struck.h)
-        env = jax.lax.cond(jnp.any(hit), lambda: stepper.attempt(at, afresh(state.slots, hit)), lambda: env)
-        # The step up to an event is a step like any other, and may fail where the whole one did not.
-        again = judge(task, state, env, step._replace(h=at.h, last=step.last & ~hit))
-        log_square, accept = (jnp.where(hit, b, a) for a, b in zip((log_square, accept), again, strict=False))
-        h_next = jnp.where(hit & ~accept, again[2], h_next)
-        step = step._replace(stopping=step.stopping & ~hit)
+        at, env, judged, mark = _up_to_events(task, state, step, at, env, judged)
+    log_square, accept, h_next = judged
     move = running & accept
-    if task.events:
-        gap = jnp.sign(task.span) * 2.0 * struck.margin
-        mark = decide(stepper, task.events, at, env["x1"], state.side, struck.events & move, step.stopping & move, gap)
-    elif task.marked:
+    if task.marked and mark is None:
         stopping = step.stopping & move
         mark = Mark(stopping[None].astype(jnp.int8), jnp.where(stopping, step.resume - step.end, 0.0))
     slots, landing = settle(task, at, env, mark)
@@ -145,7 +134,7 @@ def advance(task: Task, state: State) -> tuple[State, Move]:
         counts={name: old + jnp.where(running, tried_env[name], 0) for name, old in state.counts.items()},
         attempts=state.attempts + 1,
     )
-    if task.events:
+    if task.events and mark is not None and landing is not None:
         moved = _note(task, moved, at, landing, mark, move & done, move)
     moved = record_step(task, state, moved, at, env, move, landing)
     if task.progress is not None:
@@ -153,9 +142,25 @@ def advance(task: Task, state: State) -> tuple[State, Move]:
     return moved, Move(state.s, jnp.where(move, at.h, 0.0), mark, jnp.any(move))
 
 
-def _rounding(task: Task, s: Array) -> Array:
-    """What separates the two sides of an event in time: a few units in the last place."""
-    return clearance(task, s)
+def _up_to_events(
+    task: Task, state: State, step: Step, at: Moment, env: Env, judged: tuple[Array, Array, Array]
+) -> tuple[Moment, Env, tuple[Array, Array, Array], Mark]:
+    """The attempt, or the one that ends just before the first events in it: a step like any other, which may fail where
+    the whole one did not."""
+    stepper, (log_square, accept, h_next) = task.stepper, judged
+    running = state.status == RUNNING
+    rounding = clearance(task, state.s + at.h)  # what separates the two sides of an event in time
+    struck = strike(stepper, task.events, at, state.slots, env, state.side, running & accept, rounding)
+    hit = struck.h != at.h
+    at = at._replace(h=struck.h)
+    env = jax.lax.cond(jnp.any(hit), lambda: stepper.attempt(at, afresh(state.slots, hit)), lambda: env)
+    log_again, accept_again, h_again = judge(task, state, env, step._replace(h=at.h, last=step.last & ~hit))
+    log_square, accept = jnp.where(hit, log_again, log_square), jnp.where(hit, accept_again, accept)
+    h_next = jnp.where(hit & ~accept, h_again, h_next)
+    move, gap = running & accept, jnp.sign(task.span) * 2.0 * struck.margin
+    stopping = step.stopping & ~hit & move
+    mark = decide(stepper, task.events, at, env["x1"], state.side, struck.events & move, stopping, gap, step.h)
+    return at, env, (log_square, accept, h_next), mark
 
 
 def _end(task: Task, state: State, step: "Step", at: Moment, mark: Any) -> tuple[Array, Array]:
@@ -224,8 +229,9 @@ def settle(task: Task, at: Moment, env: Env, mark: Mark | None) -> tuple[Slots, 
 
 def _note(task: Task, state: State, at: Moment, landing: Landing, mark: Mark, done: Array, move: Array) -> State:
     """Write down the events of a step, and on which side of the zeros the solution now is."""
-    assert state.hits is not None
-    rows = state.hits.s.shape[0]
+    noted = state.hits
+    assert noted is not None
+    rows = noted.s.shape[0]
 
     def one(hits: Hits, each: tuple) -> tuple[Hits, None]:
         r, dt, before = each
@@ -241,8 +247,8 @@ def _note(task: Task, state: State, at: Moment, landing: Landing, mark: Mark, do
         ), None
 
     order = jnp.arange(1, len(task.events) + 1, dtype=jnp.int32)
-    all_of = lambda: jax.lax.scan(one, state.hits, (order, landing.dt, landing.before))[0]  # noqa: E731
-    hits = jax.lax.cond(jnp.any(move & mark.broken), all_of, lambda: state.hits)
+    all_of = lambda: jax.lax.scan(one, noted, (order, landing.dt, landing.before))[0]  # noqa: E731
+    hits = jax.lax.cond(jnp.any(move & mark.broken), all_of, lambda: noted)
     side = sides_after(task.stepper, task.events, at, state.slots["x"], mark, landing, state.side)
     over = done & terminates(task.events, mark)
     status = jnp.where(over, Status.event, state.status).astype(jnp.int32)

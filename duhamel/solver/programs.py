@@ -12,5 +12,5 @@ def bounded(compiled: Any) -> None:
     again. What differs between solves belongs into args=, and one program serves them all."""
     programs = getattr(compiled, "_cached", None)  # not public; where it goes, so does the bound
     count = getattr(programs, "_cache_size", None)
-    if count is not None and count() > MOST:
+    if programs is not None and count is not None and count() > MOST:
         programs.clear_cache()

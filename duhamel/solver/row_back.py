@@ -130,7 +130,7 @@ def pull_row(way: Way, row: Row, cot: Cotangents) -> Cotangents:
         every = None if nothing(out.every) else eqx.filter(row_of(full, t1, done.slots), eqx.is_inexact_array)
         basis = full.stepper.inside(done.at, done.env) if timed else None
         sums = where_or_zero(moved, measures(full, done.at, done.env)) if wants_sums else None
-        hit = (s1 + done.landing.dt, done.landing.before) if full.events else None
+        hit = (s1 + done.landing.dt, done.landing.before) if full.events and done.landing is not None else None
         return eqx.filter(done.slots, eqx.is_inexact_array), every, basis, sums, hit
 
     (_, every, basis, sums, hit), pull = jax.vjp(forward, smooth, theta, *ends)
@@ -175,7 +175,7 @@ def _pull_hit(way: Way, row: Row, hit: tuple, hits: Array) -> tuple[tuple, Array
     out, end = way.out, way.end
     assert end.hits is not None
     rows, total = end.hits.s.shape[0], end.hits.total
-    happened = jnp.where(row.h != 0, row.mark.count, 0)
+    happened = jnp.where(row.h != 0, row.mark.happened, 0)
     first = hits - happened
 
     def one(r: Array, s: Array, before: PyTree) -> tuple[Array, PyTree]:

@@ -27,7 +27,7 @@ def vary_together(tree: PyTree) -> PyTree:
 def _vary(leaf: Array, axes: tuple) -> Array:
     if hasattr(jax.lax, "pcast"):
         return jax.lax.pcast(leaf, axes, to="varying")
-    return jax.lax.pvary(leaf, axes)  # before jax 0.9
+    return jax.lax.pvary(leaf, axes)  # before jax 0.9  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _varies(leaf: Array) -> frozenset:
