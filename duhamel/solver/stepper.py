@@ -16,7 +16,6 @@ from duhamel.core.problem import MassProblem, Problem
 from duhamel.core.switches import own_arithmetic
 from duhamel.methods.base import Env, Method, Moment, RowMethod, Slots, like, tree_combine
 from duhamel.methods.consistent import restored, velocity
-from duhamel.methods.newton import afresh
 
 from .control import error_scale, squared_norm
 
@@ -115,7 +114,7 @@ class Stepper(eqx.Module):
     def inside(self, at: Moment, env: Env) -> Env:
         """What `value` needs of a step."""
         if self.steps_inside:  # a part of the step begins as the whole one did
-            return {name: env[name] for name in self.method.keep(env)}
+            return {name: env[name] for name in ("x", *self.method.carried)}
         return self.densify(at, env)
 
     def value(self, at: Moment, theta: Any, basis: Env) -> PyTree:
@@ -128,7 +127,7 @@ class Stepper(eqx.Module):
             return self.interpolate(at, theta, basis)
         noise = None if self.noise is None else Part(self.noise, at.h)
         part = eqx.tree_at(lambda s: (s.noise, s.table), self, (noise, None), is_leaf=_none)
-        env = part.attempt(at._replace(h=theta * at.h), afresh(basis, True))
+        env = part.attempt(at._replace(h=theta * at.h), part.start(at.t, basis["x"]) | basis)
         if "failed" not in env:
             return env["x1"]
         return jax.tree.map(lambda leaf: jnp.where(env["failed"], jnp.nan, leaf).astype(leaf.dtype), env["x1"])
