@@ -158,13 +158,14 @@ def test_a_plan_that_draws_is_checked_for_its_noise():
 
 
 def test_verdicts_say_what_holds_and_what_fails(capsys):
-    """UniPC does what it claims; the fourth order of a shipped sampler is not consistent; 50 steps of BDIA go back."""
+    """UniPC does what it claims; nothing is judged of a sampler that claims nothing; 50 steps of BDIA go back."""
     verdicts = {r.name: r.more.get("verdict") for r in check_plan("unipc", 10, "vp")}
     assert list(verdicts.values()).count("holds") >= 4 and "fails" not in verdicts.values()
     assert sum("polynomials in lam" in name for name in verdicts) == 2
     assert "Everything that is claimed holds." in capsys.readouterr().out
-    failed = [r.name for r in check_plan("ipndm-v-as-shipped", 10, "edm") if r.more.get("verdict") == "fails"]
-    assert failed[0].startswith("constant data")
+    shipped = check_plan("ipndm-v-as-shipped", 10, "edm")  # its fourth order is not consistent, and no claim says so
+    (constant,) = [r for r in shipped if r.name.startswith("constant data")]
+    assert constant.value > 1e-3 and constant.more["verdict"] == "not kept"
     (margin,) = [r for r in check_plan("bdia", 50, "vp") if r.name.startswith("rounding")]
     assert margin.more["verdict"] == "fit for float32"
 

@@ -24,10 +24,10 @@ def by_rate(t, x, k):
 
 
 def test_a_unit_of_time_changes_nothing_in_float32():
-    """From 1e-25 s to 1e20 s: the same numbers and the same steps."""
+    """From 1e-25 s to 1e18 s: the same numbers and the same steps."""
     run = jax.jit(lambda k, T: dh.solve(by_rate, ONE, T, args=k, control=dh.PID(1e-5, 1e-6), events=FALLS))
-    sols = [run(np.float32(1 / T), np.float32(3 * T)) for T in (1.0, 1e-9, 1e-15, 1e-25, 1e20)]
-    for T, sol in zip((1.0, 1e-9, 1e-15, 1e-25, 1e20), sols, strict=True):
+    sols = [run(np.float32(1 / T), np.float32(3 * T)) for T in (1.0, 1e-9, 1e-15, 1e-25, 1e18)]
+    for T, sol in zip((1.0, 1e-9, 1e-15, 1e-25, 1e18), sols, strict=True):
         assert sol.status == dh.Status.event and sol.stats.accepted == sols[0].stats.accepted
         assert float(sol.t1) / T == pytest.approx(math.log(2), rel=1e-5)
 

@@ -190,7 +190,10 @@ REFUSED = {
         r"write Flows\(flow_1, flow_2, ...\), Semilinear\(L, N\) or Split",
     ),
     "one flow": (lambda: dh.Flows(lambda t, h, x: x), "at least two parts, got 1"),
-    "two arguments": (lambda: dh.Flows(lambda h, x: x, lambda h, x: x), r"flow 1 takes 2 arguments; write it as flow"),
+    "two arguments": (
+        lambda: dh.Flows(lambda h, x: x, lambda h, x: x),
+        r"flow 1 takes 2 arguments \(h, x\); write it as flow",
+    ),
     "order": (lambda: dh.Strang(order=3), r"orders 2, 4, 6, got order=3"),
     "base with a state": (lambda: dh.Strang(dh.Reversible()), r"slots of its own \(z\)"),
     "adaptive": (

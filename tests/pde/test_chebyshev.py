@@ -260,7 +260,7 @@ def test_along_is_dense_for_each_of_the_others():
         (lambda: pde.CahnHilliard().problem(box(Chebyshev(24, 1.0))), "order 4"),
         (lambda: pde.Burgers().problem(box(Cosine(24, 1.0))), "no sum of cosines"),
         (lambda: Legendre(24, 1.0, left=HINGE), "use Chebyshev"),
-        (lambda: Legendre(24, 1.0, left=Dirichlet(np.nan)), "finite number or a function of t"),
+        (lambda: Legendre(24, 1.0, left=Dirichlet(np.nan)), "finite number, a function of t"),
         (lambda: box(Chebyshev(24, 1.0, conditions=(Dirichlet(jnp.sin), U))).lift, r"take the box at\(t\)"),
     ],
 )

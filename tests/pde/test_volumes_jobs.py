@@ -32,7 +32,7 @@ def test_the_truth_of_burgers_equation_is_what_characteristics_say_before_the_wa
     [
         ("euler", Wish(method="weno7"), "no method for conservation laws is called 'weno7'; did you mean weno5"),
         ("mhd", Wish(t1=-1.0), "solved forwards"),
-        ("euler", Wish(points=3), "at least 6 cells"),
+        ("euler", Wish(points=5), "at least 6 cells"),
         ("shallow-water", Wish(method="weno5"), "take muscl or constant"),
         ("euler", Wish(steps=0), "make at least one"),
     ],

@@ -287,10 +287,16 @@ def check_calls(plan: Plan, schedule: Schedule) -> None:
 
 def check_belongs(plan: Plan, schedule: Schedule) -> None:
     """Raise where constant data and noise are not kept on the way, by a fifth and more: the plan is damaged, or was
-    built on another schedule. Plans that draw, that read a field, or that are being fitted are not judged."""
+    built on another schedule. Plans that draw, that read a field, or that are or were fitted are not judged: what a fit
+    to a network makes of constants is its own affair."""
     numbers = [c for segment in plan.segments for c in segment.coef]
     judged = plan.prediction is not None and plan.models == 1 and set(plan.consts) <= {ONES} and not plan.draws
-    if not judged or plan.t.ndim != 1 or not all(isinstance(c, np.ndarray) and c.ndim == 1 for c in numbers):
+    if (
+        not judged
+        or "tuned" in plan.info
+        or plan.t.ndim != 1
+        or not all(isinstance(c, np.ndarray) and c.ndim == 1 for c in numbers)
+    ):
         return
     with np.errstate(all="ignore"):
         gap = checks.consistency(plan, schedule.alpha, schedule.sigma)
