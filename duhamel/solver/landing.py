@@ -87,17 +87,14 @@ def decide(
     whole   the length of the step before it was cut, beside which an event may be told from the step's end
     """
     stepper, events, at, x1 = stilled((stepper, events, at, x1))
-    if not events:
-        return Mark(stopping[None].astype(jnp.int8), jnp.where(stopping, gap, 0.0))
     hit = jnp.any(struck, axis=0)
     broken, t1, sign = hit | stopping, at.t + at.h, jnp.sign(gap)
 
     def go() -> Mark:
         velocity = stepper.velocity(t1, x1)
         g, rate = all_rates(stepper, events, t1, x1, velocity)
-        now = jnp.where(
-            struck, side, side_of(g, side)
-        )  # a step may have crossed a zero in a direction that is not armed
+        # A step may have crossed a zero in a direction that is not armed.
+        now = jnp.where(struck, side, side_of(g, side))
         limit = jnp.maximum(FARTHEST * jnp.abs(at.h), 2.0 * (near_end(whole) + jnp.abs(gap)))
         off = jnp.abs(g / jnp.where(rate == 0, jnp.nan, rate))
         latest = jnp.max(jnp.where(struck & (off < limit), off, 0.0), axis=0)

@@ -168,6 +168,7 @@ class TapedLanes(March):
     def run(self, task: Task, x: PyTree, h: Array) -> State:
         return march_lanes(task, x, h, self.width)
 
+    @own_arithmetic
     def forward(self, task: Task, x: PyTree, h: Array) -> tuple[State, PyTree]:
         if task.span.shape[0] <= self.width:
             state, rows = write(task, x, h, self.memory)

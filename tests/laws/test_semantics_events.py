@@ -14,8 +14,9 @@ import pytest
 import duhamel as dh
 
 LANES, END = 63, 3.0
-FAST = {"Tsit5": dh.Tsit5(), "Rodas5P": dh.Rodas5P()}
-OTHERS = {
+METHODS = {
+    "Tsit5": dh.Tsit5(),
+    "Rodas5P": dh.Rodas5P(),
     "Bosh3": dh.Bosh3(),
     "Dopri8": dh.Dopri8(),
     "Verner7": dh.Verner7(),
@@ -158,7 +159,7 @@ def check(name, method, gradient):
             continue  # the order of the two decides: no derivative by either time alone
         end = lambda a, x0=x0: pieces.exact(x0, a, np.array([END]))[0][0, 0]  # noqa: E731
         exact = [(end(a + h * e) - end(a - h * e)) / (2 * h) for e in np.eye(len(a))]
-        np.testing.assert_allclose(slopes[i], exact, atol=30 * slack)
+        np.testing.assert_allclose(slopes[i], exact, atol=slack)
 
 
 @pytest.mark.parametrize("name", PIECES)
@@ -173,6 +174,6 @@ def test_pieces_by_a_stiff_method(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PIECES)
-@pytest.mark.parametrize("method", [*FAST, *OTHERS])
+@pytest.mark.parametrize("method", METHODS)
 def test_pieces_by_every_method(name, method):
-    check(name, (FAST | OTHERS)[method], gradient=True)
+    check(name, METHODS[method], gradient=True)
